@@ -1,0 +1,1 @@
+"""LoRA-family networks for Stable Diffusion: understood, applied to a model, trained."""

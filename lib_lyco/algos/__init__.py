@@ -1,0 +1,1 @@
+"""What an adapter does to a weight: one file per algorithm, torch only."""

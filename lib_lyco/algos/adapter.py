@@ -1,0 +1,92 @@
+"""What every algorithm offers: the change of one layer's weight.
+
+Legend of shapes, project-wide: `o` out, `i` in, `r` rank, `k` kernel, `...` kernel dims,
+`b c h w` images.
+
+The multiplier is not an adapter's business: everywhere in this project a network at multiplier
+`m` means `W + m (W' - W)`, where `W'` is the trained weight (multiplier 1) and `W' - W` is what
+`delta` returns, also for DoRA, OFT and BOFT.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A delta as a product: `delta = (up @ down).reshape(weight.shape)`, scale included in `up`."""
+
+    up: Tensor
+    """(o, r)"""
+    down: Tensor
+    """(r, i * k * k), flattened like the weight after its first dim"""
+
+
+class Adapter(ABC):
+    """One layer's decoded tensors and their algorithm. Subclasses are frozen dataclasses."""
+
+    algo: ClassVar[str]
+    """lycoris' `algo=` word: `lora`, `locon`, `loha`, ..."""
+
+    additive: bool = True
+    """Whether `delta` depends on the weight's shape only, never on its values."""
+
+    @property
+    @abstractmethod
+    def rank(self) -> int | None:
+        """Inner dimension, or None for an algorithm without one."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> float:
+        """What the product is multiplied by: alpha / rank, or 1."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The stored tensors by part name, as in the file (`lora_up.weight`, ...)."""
+
+    @abstractmethod
+    def misfit(self, shape: tuple[int, ...]) -> str | None:
+        """Why this adapter cannot act on a weight of `shape`, or None if it can."""
+
+    @abstractmethod
+    def delta(self, weight: Tensor) -> Tensor:
+        """Returns `W' - W` in float32 (float64 for a float64 weight), on the weight's device.
+
+        Args:
+            weight: The original weight, (o, i, ...).
+
+        Raises:
+            AdapterError: The adapter does not fit the weight.
+        """
+
+    def bias_delta(self, bias: Tensor | None) -> Tensor | None:
+        """Returns `b' - b` with shape (o,), or None where the bias stays (a missing bias is 0)."""
+        del bias
+        return None
+
+    def low_rank(self) -> LowRank | None:
+        """The delta as two factors where that is cheaper than the delta itself, else None."""
+        return None
+
+    def bypass(self, x: Tensor, layer: nn.Module) -> Tensor:
+        """Returns what an additive adapter adds to `layer(x)`, weight left alone.
+
+        Args:
+            x: The layer's input, (b, ..., i) for linear, (b, i, h, w) for conv.
+            layer: The Linear or Conv module, for stride, padding, dilation and groups.
+
+        Raises:
+            AdapterError: The adapter is not additive.
+        """
+        raise NotImplementedError
+
+    def truncated(self, rank: int) -> Adapter:
+        """The same adapter at a smaller rank (`dyn` in tags); itself where that has no meaning."""
+        del rank
+        return self

@@ -1,0 +1,1 @@
+"""Networks onto the layers of any module, and exactly off again."""

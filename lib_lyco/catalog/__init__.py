@@ -1,0 +1,1 @@
+"""Networks on disk: which file a name means."""

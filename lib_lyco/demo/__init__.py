@@ -1,0 +1,1 @@
+"""The embedded small Stable Diffusion model and the sample run on it."""

@@ -1,0 +1,1 @@
+"""The file format: header, tensors, metadata, hashes, atomic write."""

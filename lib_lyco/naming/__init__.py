@@ -1,0 +1,1 @@
+"""What a layer is called: every dialect to one canonical name, as tables."""

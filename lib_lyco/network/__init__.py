@@ -1,0 +1,1 @@
+"""A file, understood: tensors to adapters by layer."""
