@@ -1,0 +1,79 @@
+"""A stem, in whatever dialect, to the one canonical name.
+
+Dots and underscores are the same here: every spelling is flattened before it is looked up, which
+is free of collisions in every family (tested). One index per family holds, for each layer, its
+canonical path, its path in the host's layout, and the shortened spellings that tools have used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from lib_lyco.naming.layer import Component, Family, LayerName
+from lib_lyco.naming.prefixes import BARE, FILE_PREFIXES
+from lib_lyco.naming.table import LayerTable, layer_table
+
+_OLD_ATTENTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+"""diffusers' first text-encoder files call the projections of `self_attn` as in the UNet."""
+
+Index = Mapping[Component, Mapping[str, LayerName]]
+"""Component -> flattened spelling -> layer."""
+
+
+def resolve(stem: str, family: Family) -> LayerName | None:
+    """The layer of `family` that a stem of `split_key` means, or None if it has no such layer.
+
+    SD3's fused attention, as in kohya's files, resolves to a fused layer: see `LayerTable.fused`.
+    """
+    index = _index(family)
+    for prefix, components in _prefixes(family):
+        if stem.startswith(prefix):
+            flat = flatten(stem[len(prefix) :])
+            for component in components:
+                layer = index.get(component, {}).get(flat)
+                if layer is not None:
+                    return layer
+    return None
+
+
+def flatten(path: str) -> str:
+    """A dotted path as kohya writes it."""
+    return path.replace(".", "_")
+
+
+def spellings(layer: LayerName, table: LayerTable) -> Iterator[str]:
+    """Every path under which files know a layer of the table, canonical one first, prefix excluded."""
+    yield layer.path
+    if layer in table:
+        place = table.host_place(layer)
+        if place.rows is None and place.path:
+            yield place.path
+    if layer.path.endswith(".to_out.0"):
+        yield layer.path.removesuffix(".0")
+    if layer.component != "unet" and layer.path.startswith("text_model."):
+        # transformers 5 shows the model without projection without this level
+        yield layer.path.removeprefix("text_model.")
+    head, found, leaf = layer.path.partition(".self_attn.")
+    if found:
+        yield f"{head}.self_attn.{_OLD_ATTENTION[leaf]}"
+
+
+@cache
+def _index(family: Family) -> Index:
+    table = layer_table(family)
+    index: dict[Component, dict[str, LayerName]] = {component: {} for component in table.components}
+    for layer in (*table.layers, *table.fused):
+        for path in spellings(layer, table):
+            index[layer.component].setdefault(flatten(path), layer)
+    return index
+
+
+@cache
+def _prefixes(family: Family) -> tuple[tuple[str, tuple[Component, ...]], ...]:
+    """Longest first, the bare stem last; the roots of the host's checkpoints count as prefixes too."""
+    prefixes = dict(FILE_PREFIXES)
+    for component, root in layer_table(family).host_roots.items():
+        prefixes[f"{root}."] = (component,)
+    ordered = sorted(prefixes.items(), key=lambda item: -len(item[0]))
+    return (*ordered, ("", BARE))
