@@ -16,6 +16,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from lib_lyco.algos.operation import operate, weight_of
+from lib_lyco.errors import AdapterError
+
 
 @dataclass(frozen=True)
 class LowRank:
@@ -75,7 +78,9 @@ class Adapter(ABC):
         return None
 
     def bypass(self, x: Tensor, layer: nn.Module) -> Tensor:
-        """Returns what an additive adapter adds to `layer(x)`, weight left alone.
+        """Returns what an additive adapter adds to `layer(x)`, bias included, weight left alone.
+
+        Unless an algorithm knows a cheaper form, this runs the layer's operation with the delta.
 
         Args:
             x: The layer's input, (b, ..., i) for linear, (b, i, h, w) for conv.
@@ -84,7 +89,23 @@ class Adapter(ABC):
         Raises:
             AdapterError: The adapter is not additive.
         """
-        raise NotImplementedError
+        self.check_additive()
+        bias = self.bias_delta(None)
+        return operate(
+            x,
+            layer,
+            self.delta(weight_of(layer)).to(x.dtype),
+            None if bias is None else bias.to(x),
+        )
+
+    def check_additive(self) -> None:
+        """Raises AdapterError for an adapter that can only be merged."""
+        if not self.additive:
+            raise AdapterError(
+                f"A {self.algo} adapter changes the weight depending on the weight itself.",
+                expected="an additive algorithm",
+                remedy="Merge it instead of bypassing it.",
+            )
 
     def truncated(self, rank: int) -> Adapter:
         """The same adapter at a smaller rank (`dyn` in tags); itself where that has no meaning."""

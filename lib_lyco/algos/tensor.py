@@ -1,0 +1,92 @@
+"""Small tensor helpers that every algorithm shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lib_lyco.errors import AdapterError
+
+
+def compute_dtype(weight: Tensor) -> torch.dtype:
+    """Deltas are computed in float32, for a float64 weight in float64."""
+    return torch.float64 if weight.dtype == torch.float64 else torch.float32
+
+
+def beside(tensor: Tensor, weight: Tensor) -> Tensor:
+    """Returns `tensor` on the weight's device, in the dtype its delta is computed in."""
+    return tensor.to(device=weight.device, dtype=compute_dtype(weight))
+
+
+def matrix(tensor: Tensor) -> Tensor:
+    """Returns (a, b, ...) as (a, b * ...): stored factors may have two dims or the conv's four."""
+    return tensor.reshape(tensor.shape[0], -1)
+
+
+def number(tensor: Tensor, part: str) -> float:
+    """Reads a stored scalar, which savers cast to any dtype and store with or without a dim.
+
+    Raises:
+        AdapterError: The tensor is not one number.
+    """
+    if tensor.numel() != 1:
+        raise AdapterError(
+            f"{part} is not a single number.",
+            where=part,
+            got=f"shape {tuple(tensor.shape)}",
+            expected="shape ()",
+        )
+    return float(tensor.item())
+
+
+def require(parts: Mapping[str, Tensor], algo: str, *names: str) -> tuple[Tensor, ...]:
+    """Returns the named parts.
+
+    Raises:
+        AdapterError: One of them is missing.
+    """
+    missing = [name for name in names if name not in parts]
+    if missing:
+        raise AdapterError(
+            f"A {algo} layer is incomplete: {', '.join(missing)} is missing.",
+            got=", ".join(sorted(parts)),
+            expected=", ".join(names),
+            remedy="The file is damaged or was cut; get it again or retrain it.",
+        )
+    return tuple(parts[name] for name in names)
+
+
+def check_inner(algo: str, names: tuple[str, str], sizes: tuple[int, int]) -> None:
+    """Two factors that are multiplied must agree on the dim between them.
+
+    Raises:
+        AdapterError: They do not, or the dim is empty.
+    """
+    if sizes[0] != sizes[1] or sizes[0] == 0:
+        raise AdapterError(
+            f"The factors of a {algo} layer do not fit each other.",
+            where=f"{names[0]} and {names[1]}",
+            got=f"inner dims {sizes[0]} and {sizes[1]}",
+            expected="the same inner dim, at least 1",
+            remedy="The file is damaged or two networks were mixed up in it.",
+        )
+
+
+def check_fit(reason: str | None, algo: str) -> None:
+    """Turns what `misfit` says into an error.
+
+    Raises:
+        AdapterError: There is a reason.
+    """
+    if reason is not None:
+        raise AdapterError(
+            f"A {algo} adapter does not fit its layer: {reason}",
+            remedy="The network was probably trained on another base model.",
+        )
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Returns a shape as people write it: 320x768."""
+    return "x".join(str(size) for size in shape) or "scalar"

@@ -1,0 +1,1 @@
+"""Reference results that nobody here wrote, or that were derived another way."""
