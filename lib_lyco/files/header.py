@@ -1,0 +1,290 @@
+"""The header of a safetensors file: names, dtypes, shapes and metadata, without a tensor's bytes.
+
+The format (huggingface/safetensors, README "Format"): 8 bytes n, little-endian; n bytes of JSON
+`{"__metadata__": {str: str}, name: {"dtype", "shape", "data_offsets": [start, end]}, ...}`; then
+the tensors' bytes, which fill the rest of the file without gap or overlap. n is at most 100 MB.
+
+The JSON is read entry by entry instead of as one tree: a hostile header can then neither nest
+deeply nor grow into a tree many times its own size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+from lib_lyco.errors import FileError
+from lib_lyco.files.access import read_exactly, reading
+from lib_lyco.files.dtype import STORED
+
+MAX_HEADER_BYTES = 100_000_000
+"""The format's own limit."""
+
+METADATA_KEY = "__metadata__"
+
+_LENGTH_BYTES = 8
+_MAX_ENTRY_CHARS = 4096
+_BLANK = (" ", "\t", "\r", "\n")
+_FIELDS = frozenset({"dtype", "shape", "data_offsets"})
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where one tensor lies and what it is."""
+
+    dtype: str
+    """As the format names it: `F32`, `BF16`, ..."""
+    shape: tuple[int, ...]
+    start: int
+    """First byte, counted from `Header.data_start`."""
+    end: int
+    """One past the last byte."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that a file says before its tensors."""
+
+    tensors: dict[str, TensorInfo]
+    """In the file's order."""
+    metadata: dict[str, str]
+    data_start: int
+    """Where the tensors' bytes begin in the file."""
+    data_size: int
+    """How many bytes of tensors there are."""
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Reads and checks the header of a safetensors file; no tensor byte is touched.
+
+    Raises:
+        FileError: The file cannot be read, is no safetensors file, is truncated, or its header
+            contradicts itself or the file's size.
+    """
+    place = Path(path)
+    with reading(place) as file:
+        return parse_header(file, place)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Reads the metadata alone, which stands first in most files, and checks nothing after it.
+
+    Raises:
+        FileError: As for `read_header`.
+    """
+    place = Path(path)
+    with reading(place) as file:
+        for key, value in _Reader(_header_text(file, place), place).entries():
+            if key == METADATA_KEY:
+                return cast("dict[str, str]", value)
+    return {}
+
+
+def parse_header(file: BinaryIO, path: Path) -> Header:
+    """As `read_header`, from an open file; leaves its position at the first tensor's byte."""
+    text = _header_text(file, path)
+    tensors: dict[str, TensorInfo] = {}
+    metadata: dict[str, str] | None = None
+    for key, value in _Reader(text, path).entries():
+        if key in tensors or (key == METADATA_KEY and metadata is not None):
+            _refuse(path, "The header names a tensor twice", got=repr(key[:200]))
+        if isinstance(value, TensorInfo):
+            tensors[key] = value
+        else:
+            metadata = value
+    data_start = file.tell()
+    data_size = os.fstat(file.fileno()).st_size - data_start
+    _demand_gapless(tensors, data_size, path)
+    return Header(tensors, metadata or {}, data_start, data_size)
+
+
+def _header_text(file: BinaryIO, path: Path) -> str:
+    size = os.fstat(file.fileno()).st_size
+    if size < _LENGTH_BYTES + 2:
+        _refuse(path, "The file is too short to be a safetensors file", got=f"{size} bytes")
+    length = int.from_bytes(read_exactly(file, _LENGTH_BYTES, path), "little")
+    if length > MAX_HEADER_BYTES:
+        _refuse(
+            path,
+            "The header is larger than the format allows",
+            got=f"{length} bytes",
+            expected=f"at most {MAX_HEADER_BYTES} bytes",
+        )
+    if length > size - _LENGTH_BYTES:
+        _refuse(
+            path,
+            "The file is shorter than its header",
+            got=f"{size} bytes",
+            expected=f"at least {length + _LENGTH_BYTES} bytes",
+        )
+    try:
+        return read_exactly(file, length, path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        _refuse(path, "The header is not UTF-8 text", got=str(error))
+
+
+class _Reader:
+    """Reads the header's one object member by member; `at` is the next character."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        self.text = text
+        self.path = path
+        self.at = 0
+        self._decoder = json.JSONDecoder()
+
+    def entries(self) -> Iterator[tuple[str, TensorInfo | dict[str, str]]]:
+        """Yields each tensor and the metadata, checked by itself."""
+        for key in self._members():
+            yield key, self._metadata() if key == METADATA_KEY else self._tensor_info(key)
+        if self.text[self.at :].strip("".join(_BLANK)):
+            self._not_json("text after the header's end")
+
+    def _members(self) -> Iterator[str]:
+        """Yields the keys of an object; the caller reads each value before asking for the next."""
+        self._expect("{")
+        if self._take("}"):
+            return
+        while True:
+            key = self._string()
+            self._expect(":")
+            yield key
+            if not self._take(","):
+                self._expect("}")
+                return
+
+    def _metadata(self) -> dict[str, str]:
+        metadata: dict[str, str] = {}
+        for key in self._members():
+            metadata[key] = self._string()
+        return metadata
+
+    def _tensor_info(self, key: str) -> TensorInfo:
+        self._skip_blank()
+        end = self.text.find("}", self.at, self.at + _MAX_ENTRY_CHARS) + 1
+        body = self.text[self.at : end]
+        # Two lists and no more: a deeper entry is refused before a parser recurses into it.
+        if not end or body.count("[") != 2 or body.count("{") != 1:
+            self._not_json(f"entry of {key[:200]!r}: {body[:80]!r}")
+        try:
+            fields: object = json.loads(body, object_pairs_hook=_unique)
+        except ValueError as error:
+            self._not_json(f"entry of {key[:200]!r}: {error}")
+        self.at = end
+        return _checked(fields, key, self.path)
+
+    def _string(self) -> str:
+        self._skip_blank()
+        if not self.text.startswith('"', self.at):
+            self._not_json(f"character {self.at}: {self.text[self.at : self.at + 20]!r}, not a string")
+        try:
+            value, self.at = self._decoder.raw_decode(self.text, self.at)
+        except ValueError as error:
+            self._not_json(str(error))
+        return str(value)
+
+    def _expect(self, char: str) -> None:
+        if not self._take(char):
+            self._not_json(f"character {self.at}: {self.text[self.at : self.at + 20]!r}, not {char!r}")
+
+    def _take(self, char: str) -> bool:
+        self._skip_blank()
+        found = self.text.startswith(char, self.at)
+        self.at += found
+        return found
+
+    def _skip_blank(self) -> None:
+        while self.text[self.at : self.at + 1] in _BLANK:
+            self.at += 1
+
+    def _not_json(self, got: str) -> NoReturn:
+        _refuse(self.path, "The header is not the JSON of a safetensors file", got=got)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field stands there twice")
+    return fields
+
+
+def _checked(fields: object, key: str, path: Path) -> TensorInfo:
+    """The entry of one tensor, if dtype, shape and byte range agree."""
+    where = f"{path}, tensor {key[:200]!r}"
+    if not isinstance(fields, dict) or cast("dict[str, object]", fields).keys() != _FIELDS:
+        _refuse(
+            where,
+            "A tensor's entry has other fields than the format's",
+            expected=", ".join(sorted(_FIELDS)),
+        )
+    entry = cast("dict[str, object]", fields)
+    dtype = entry["dtype"]
+    if not isinstance(dtype, str) or dtype not in STORED:
+        _refuse(where, "A tensor has a dtype that this version does not know", got=repr(dtype))
+    shape, offsets = _naturals(entry["shape"]), _naturals(entry["data_offsets"])
+    if shape is None or offsets is None or len(offsets) != 2:
+        _refuse(where, "A tensor's shape or byte range is not a list of natural numbers")
+    start, end = offsets
+    needed = math.prod(shape) * STORED[dtype].size
+    if end - start != needed:
+        _refuse(
+            where,
+            "A tensor's shape does not fit its bytes",
+            got=f"{end - start} bytes",
+            expected=f"{needed} bytes for {dtype} {list(shape)}",
+        )
+    return TensorInfo(dtype, shape, start, end)
+
+
+def _naturals(value: object) -> tuple[int, ...] | None:
+    """A JSON list of natural numbers within 64 bits as a tuple; None for anything else."""
+    if not isinstance(value, list):
+        return None
+    items = cast("list[object]", value)
+    numbers = tuple(item for item in items if type(item) is int and 0 <= item < 2**63)
+    return numbers if len(numbers) == len(items) else None
+
+
+def _demand_gapless(tensors: dict[str, TensorInfo], data_size: int, path: Path) -> None:
+    expected = 0
+    for key, info in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
+        if info.start != expected:
+            fault = "overlap" if info.start < expected else "leave a gap between each other"
+            _refuse(
+                path,
+                f"The tensors {fault}",
+                got=f"{key[:200]!r} begins at byte {info.start} of the data",
+                expected=f"byte {expected}",
+            )
+        expected = info.end
+    if expected > data_size:
+        _refuse(
+            path,
+            "The file is truncated",
+            got=f"{data_size} bytes of tensors",
+            expected=f"{expected} bytes",
+            remedy="Copy or download the file again.",
+        )
+    if expected < data_size:
+        _refuse(
+            path,
+            "The file goes on after its last tensor",
+            got=f"{data_size} bytes of tensors",
+            expected=f"{expected} bytes",
+        )
+
+
+def _refuse(
+    where: Path | str, what: str, *, got: str = "", expected: str = "", remedy: str = ""
+) -> NoReturn:
+    raise FileError(
+        what,
+        where=str(where),
+        got=got,
+        expected=expected,
+        remedy=remedy or "Get the file again; if it stays so, whoever made it wrote it wrongly.",
+    )

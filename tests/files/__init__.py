@@ -1,0 +1,1 @@
+"""The file format: what we read and write against the reference implementations."""
