@@ -2,7 +2,7 @@
 
 Names follow transformers' `CLIPTextModel` as network files spell them, with the `text_model.`
 that transformers 5 no longer shows for the model without projection. Places follow either the
-same layout (SD1, SDXL's first encoder) or OpenCLIP's (SD2, SDXL's second), where q, k and v are
+same layout (SD1, SDXL's first encoder, SD3) or OpenCLIP's (SD2, SDXL's second), where q, k and v are
 the thirds of `attn.in_proj_weight`.
 """
 

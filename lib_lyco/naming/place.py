@@ -57,10 +57,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Share:
-    """What part of a fused layer's delta goes to which layer."""
+    """What part of a combined layer's delta goes to which layer."""
 
     layer: LayerName
     delta_rows: RowShare
-    """The share of the fused delta's rows."""
+    """The share of the combined delta's rows."""
     rows: RowShare | None = None
     """The share of the layer's own rows that it changes; None means all of them."""
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A layer that a file holds in one piece, or in another row order, and the model does not."""
+
+    name: LayerName
+    shares: tuple[Share, ...]
+    """Where the rows of its delta go; together all of them, once."""
+    shape: tuple[int, ...]
+    """The whole weight at the published width."""
+    host_path: str
+    """The module below the host root that has this very weight."""

@@ -24,7 +24,7 @@ Index = Mapping[Component, Mapping[str, LayerName]]
 def resolve(stem: str, family: Family) -> LayerName | None:
     """The layer of `family` that a stem of `split_key` means, or None if it has no such layer.
 
-    SD3's fused attention, as in kohya's files, resolves to a fused layer: see `LayerTable.fused`.
+    SD3's fused attention, as in kohya's files, resolves to a name of `LayerTable.combined`.
     """
     index = _index(family)
     for prefix, components in _prefixes(family):
@@ -45,25 +45,37 @@ def flatten(path: str) -> str:
 def spellings(layer: LayerName, table: LayerTable) -> Iterator[str]:
     """Every path under which files know a layer of the table, canonical one first, prefix excluded."""
     yield layer.path
-    if layer in table:
-        place = table.host_place(layer)
-        if place.rows is None and place.path:
-            yield place.path
+    if layer in table.combined:
+        yield table.combined[layer].host_path
+        return
+    place = table.host_place(layer)
+    if place.rows is None and place.path and not place.swapped_halves:
+        yield place.path
+    elif place.rows is not None and layer.component == "unet":
+        # OneTrainer's older ORIGINAL format for SD3 numbers the parts of a fused attention
+        yield f"{place.path}.{place.rows.index}"
+    yield from _shortened(layer)
+
+
+def _shortened(layer: LayerName) -> Iterator[str]:
     if layer.path.endswith(".to_out.0"):
         yield layer.path.removesuffix(".0")
-    if layer.component != "unet" and layer.path.startswith("text_model."):
+    if layer.path.startswith("text_model."):
         # transformers 5 shows the model without projection without this level
         yield layer.path.removeprefix("text_model.")
     head, found, leaf = layer.path.partition(".self_attn.")
     if found:
         yield f"{head}.self_attn.{_OLD_ATTENTION[leaf]}"
+    if layer.path == "shared":
+        # T5 ties the two
+        yield "encoder.embed_tokens"
 
 
 @cache
 def _index(family: Family) -> Index:
     table = layer_table(family)
     index: dict[Component, dict[str, LayerName]] = {component: {} for component in table.components}
-    for layer in (*table.layers, *table.fused):
+    for layer in (*table.layers, *table.combined):
         for path in spellings(layer, table):
             index[layer.component].setdefault(flatten(path), layer)
     return index

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 
-from lib_lyco.naming import sd1, sd2, sdxl
+from lib_lyco.naming import sd1, sd2, sd3, sdxl
 from lib_lyco.naming.layer import Component, Family, LayerName
-from lib_lyco.naming.place import HostPlace, Layer, Share
+from lib_lyco.naming.place import Combined, HostPlace, Layer
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,8 @@ class LayerTable:
     layers: Mapping[LayerName, Layer]
     host_roots: Mapping[Component, str]
     """Where each component starts in a checkpoint in the host's layout (no trailing dot)."""
-    fused: Mapping[LayerName, tuple[Share, ...]]
-    """Layers that only some files and models keep in one piece, by the layers they are made of."""
+    combined: Mapping[LayerName, Combined]
+    """Names beyond `layers` that files use for several layers in one piece: SD3's fused attention."""
 
     def __iter__(self) -> Iterator[LayerName]:
         return iter(self.layers)
@@ -42,8 +41,13 @@ class LayerTable:
         return tuple(layer for layer in self.layers if layer.component == component)
 
     def shape(self, layer: LayerName) -> tuple[int, ...]:
-        """The weight's shape at the published width. Raises KeyError for a layer not of this family."""
-        return self.layers[layer].shape
+        """The weight's shape at the published width, also of a combined layer.
+
+        Raises:
+            KeyError: The family has no such layer.
+        """
+        combined = self.combined.get(layer)
+        return combined.shape if combined else self.layers[layer].shape
 
     def host_place(self, layer: LayerName) -> HostPlace:
         """The layer's place below its component's host root. Raises KeyError likewise."""
@@ -54,16 +58,23 @@ class LayerTable:
         return self.host_roots[component]
 
 
-_SOURCES: Mapping[Family, tuple[Callable[[], tuple[Layer, ...]], Mapping[Component, str]]] = {
-    "sd1": (sd1.layers, sd1.HOST_ROOTS),
-    "sd2": (sd2.layers, sd2.HOST_ROOTS),
-    "sdxl": (sdxl.layers, sdxl.HOST_ROOTS),
+_LAYERS: Mapping[Family, Callable[[], tuple[Layer, ...]]] = {
+    "sd1": sd1.layers,
+    "sd2": sd2.layers,
+    "sdxl": sdxl.layers,
+    "sd3": sd3.layers,
+}
+_HOST_ROOTS: Mapping[Family, Mapping[Component, str]] = {
+    "sd1": sd1.HOST_ROOTS,
+    "sd2": sd2.HOST_ROOTS,
+    "sdxl": sdxl.HOST_ROOTS,
+    "sd3": sd3.HOST_ROOTS,
 }
 
 
 @cache
 def layer_table(family: Family) -> LayerTable:
     """The table of one family, built once."""
-    build, roots = _SOURCES[family]
-    layers = {layer.name: layer for layer in build()}
-    return LayerTable(family, MappingProxyType(layers), MappingProxyType(dict(roots)), MappingProxyType({}))
+    layers = {layer.name: layer for layer in _LAYERS[family]()}
+    combined = {layer.name: layer for layer in sd3.combined()} if family == "sd3" else {}
+    return LayerTable(family, layers, _HOST_ROOTS[family], combined)
