@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -33,8 +32,9 @@ class LowRank:
 class Adapter(ABC):
     """One layer's decoded tensors and their algorithm. Subclasses are frozen dataclasses."""
 
-    algo: ClassVar[str]
-    """lycoris' `algo=` word: `lora`, `locon`, `loha`, ..."""
+    algo: str
+    """lycoris' `algo=` word where it has one: `lora` (also for LoCon), `loha`, `diag-oft`, ...; an
+    adapter around another names both: `lora+dora`."""
 
     additive: bool = True
     """Whether `delta` depends on the weight's shape only, never on its values."""

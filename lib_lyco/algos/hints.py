@@ -37,6 +37,8 @@ class Hints:
     """PEFT's OFT: the truncated series (its default) rather than the exact Cayley transform."""
     neumann_terms: int = 5
     """PEFT's OFT: terms of that series."""
+    one_trainer: bool = False
+    """OneTrainer wrote the file; its OFT turns convolutions the other way than PEFT's."""
     trained_at: float | None = None
     """`ss_training_started_at` in seconds since 1970, UTC."""
 
@@ -84,6 +86,7 @@ class Hints:
             bypass_mode=_truth(args.get("bypass_mode")),
             cayley_neumann=_truth(peft.get("use_cayley_neumann", True)),
             neumann_terms=_positive(peft.get("num_cayley_neumann_terms"), 5),
+            one_trainer="ot_branch" in metadata or "ot_revision" in metadata,
             trained_at=_number(metadata.get("ss_training_started_at")),
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ class Lora(Adapter):
     LyCORIS' DyLoRA stores `up` with two dims beside a `down` with four).
     """
 
-    algo: ClassVar[str] = "lora"
+    algo = "lora"
 
     up: Tensor
     """(o, r[, 1, 1])"""
@@ -90,8 +89,7 @@ class Lora(Adapter):
         return (up @ down).reshape(weight.shape)
 
     def low_rank(self) -> LowRank:
-        double = self.up.dtype == torch.float64
-        up, down = self._factors(torch.empty(0, dtype=torch.float64 if double else torch.float32))
+        up, down = self._factors(self.up)
         return LowRank(up=up, down=down)
 
     def bypass(self, x: Tensor, layer: nn.Module) -> Tensor:

@@ -55,8 +55,9 @@ def pointwise(x: Tensor, layer: nn.Module, weight: Tensor) -> Tensor:
     """
     if not isinstance(layer, _CONVS):
         return F.linear(x, weight)
-    kernel = weight.reshape(*weight.shape, *[1] * (x.dim() - 2))
-    conv = (F.conv1d, F.conv2d, F.conv3d)[x.dim() - 3]
+    spatial = layer.weight.dim() - 2
+    kernel = weight.reshape(*weight.shape, *[1] * spatial)
+    conv = (F.conv1d, F.conv2d, F.conv3d)[spatial - 1]
     return conv(x, kernel, groups=layer.groups)
 
 
