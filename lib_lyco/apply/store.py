@@ -1,0 +1,71 @@
+"""Merged weights kept for the next time, least recently used dropped first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lib_lyco.apply.backup import Origin, Slot
+from lib_lyco.apply.wanted import Recipe
+
+
+def count_bytes(tensor: Tensor) -> int:
+    """Returns the memory that a tensor's elements take."""
+    return tensor.numel() * tensor.element_size()
+
+
+@dataclass(frozen=True)
+class _Parked:
+    origin: Origin
+    tensor: Tensor
+
+
+class MergedStore:
+    """Merged tensors by parameter and recipe, within a byte budget.
+
+    A tensor is in the model or here, never in both: `take` removes it. What is parked together was
+    in the model together, so the oldest set is the first to go.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.num_bytes = 0
+        self._parked: OrderedDict[tuple[Slot, Recipe], _Parked] = OrderedDict()
+
+    def park(self, slot: Slot, recipe: Recipe, origin: Origin | None, tensor: Tensor) -> list[Tensor]:
+        """Keeps a tensor; returns what had to go for it, or the tensor itself if it cannot be kept."""
+        size = count_bytes(tensor)
+        if origin is None or size > self.budget_bytes:
+            return [tensor]
+        dropped = self._pop((slot, recipe))
+        self._parked[slot, recipe] = _Parked(origin, tensor)
+        self.num_bytes += size
+        while self.num_bytes > self.budget_bytes:
+            dropped += self._pop(next(iter(self._parked)))
+        return dropped
+
+    def take(self, slot: Slot, recipe: Recipe, origin: Origin | None) -> Tensor | None:
+        """Returns the tensor of a recipe, no longer kept here, or None if it must be made."""
+        parked = self._parked.get((slot, recipe))
+        if parked is None:
+            return None
+        self._pop((slot, recipe))
+        return parked.tensor if origin is not None and parked.origin.is_same(origin) else None
+
+    def discard(self, slots: set[Slot]) -> None:
+        """Drops everything of some parameters: their originals are not what they were."""
+        for key in [key for key in self._parked if key[0] in slots]:
+            self._pop(key)
+
+    def clear(self) -> None:
+        self._parked.clear()
+        self.num_bytes = 0
+
+    def _pop(self, key: tuple[Slot, Recipe]) -> list[Tensor]:
+        parked = self._parked.pop(key, None)
+        if parked is None:
+            return []
+        self.num_bytes -= count_bytes(parked.tensor)
+        return [parked.tensor]
