@@ -17,10 +17,12 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
 
 from torch import Tensor
 
-from lib_lyco.files.access import read_exactly, reading
+from lib_lyco.files.access import read_exactly, read_into, reading
 from lib_lyco.files.header import parse_header
 from lib_lyco.files.layout import lay_out, tensor_bytes
 
@@ -100,7 +102,7 @@ def content_id(path: str | os.PathLike[str]) -> str:
     """Identity of a file's whole content: equal bytes, equal id; any other byte, another id.
 
     Neither the stated hash nor size and time are trusted: tools copy stale hashes, and a file can
-    be rewritten within the clock's tick. Blocks are hashed in parallel, then their digests.
+    be rewritten within the clock's tick.
 
     Raises:
         FileError: The file cannot be read.
@@ -109,24 +111,38 @@ def content_id(path: str | os.PathLike[str]) -> str:
     with reading(place) as file:
         size = os.fstat(file.fileno()).st_size
 
+        def block(start: int) -> memoryview:
+            file.seek(start)
+            return memoryview(read_exactly(file, min(_CONTENT_BLOCK, size - start), place))
+
+        return _content_id(block, size)
+
+
+def read_with_content_id(file: BinaryIO, buffer: memoryview, path: Path) -> str:
+    """Fills `buffer`, as long as the file, from an open file and returns its `content_id`.
+
+    Raises:
+        FileError: The file cannot be read to its end.
+    """
+
+    def block(start: int) -> memoryview:
+        file.seek(start)
+        part = buffer[start : start + _CONTENT_BLOCK]
+        read_into(file, part, path)
+        return part
+
+    return _content_id(block, len(buffer))
+
+
+def _content_id(read_block: Callable[[int], memoryview], size: int) -> str:
+    """SHA-256 over the SHA-256 of each block: while one is read, others are hashed."""
+    lock = Lock()
+
     def digest(start: int) -> bytes:
-        with reading(place) as own:
-            own.seek(start)
-            return _digest(memoryview(read_exactly(own, min(_CONTENT_BLOCK, size - start), place)))
+        with lock:
+            block = read_block(start)
+        return hashlib.sha256(block).digest()
 
-    return _combined(digest, size)
-
-
-def content_id_of(data: memoryview) -> str:
-    """As `content_id`, of a file's bytes already in memory."""
-    return _combined(lambda start: _digest(data[start : start + _CONTENT_BLOCK]), len(data))
-
-
-def _combined(digest: Callable[[int], bytes], size: int) -> str:
     with ThreadPoolExecutor(_CONTENT_THREADS) as pool:
         digests = b"".join(pool.map(digest, range(0, size, _CONTENT_BLOCK)))
     return hashlib.sha256(digests + size.to_bytes(8, "little")).hexdigest()
-
-
-def _digest(block: memoryview) -> bytes:
-    return hashlib.sha256(block).digest()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,19 @@ METADATA_KEY = "__metadata__"
 
 _LENGTH_BYTES = 8
 _MAX_ENTRY_CHARS = 4096
-_BLANK = (" ", "\t", "\r", "\n")
+_BLANKS = re.compile(r"[ \t\r\n]*")
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field stands there twice")
+    return fields
+
+
+_TEXT = json.JSONDecoder()
+_ENTRY = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 @dataclass(frozen=True)
@@ -135,13 +147,13 @@ class _Reader:
         self.text = text
         self.path = path
         self.at = 0
-        self._decoder = json.JSONDecoder()
 
     def entries(self) -> Iterator[tuple[str, TensorInfo | dict[str, str]]]:
         """Yields each tensor and the metadata, checked by itself."""
         for key in self._members():
             yield key, self._metadata() if key == METADATA_KEY else self._tensor_info(key)
-        if self.text[self.at :].strip("".join(_BLANK)):
+        self._skip_blank()
+        if self.at < len(self.text):
             self._not_json("text after the header's end")
 
     def _members(self) -> Iterator[str]:
@@ -171,7 +183,7 @@ class _Reader:
         if not end or body.count("[") != 2 or body.count("{") != 1:
             self._not_json(f"entry of {key[:200]!r}: {body[:80]!r}")
         try:
-            fields: object = json.loads(body, object_pairs_hook=_unique)
+            fields: object = _ENTRY.decode(body)
         except ValueError as error:
             self._not_json(f"entry of {key[:200]!r}: {error}")
         self.at = end
@@ -182,7 +194,7 @@ class _Reader:
         if not self.text.startswith('"', self.at):
             self._not_json(f"character {self.at}: {self.text[self.at : self.at + 20]!r}, not a string")
         try:
-            value, self.at = self._decoder.raw_decode(self.text, self.at)
+            value, self.at = _TEXT.raw_decode(self.text, self.at)
         except ValueError as error:
             self._not_json(str(error))
         return str(value)
@@ -198,18 +210,10 @@ class _Reader:
         return found
 
     def _skip_blank(self) -> None:
-        while self.text[self.at : self.at + 1] in _BLANK:
-            self.at += 1
+        self.at = cast("re.Match[str]", _BLANKS.match(self.text, self.at)).end()
 
     def _not_json(self, got: str) -> NoReturn:
         _refuse(self.path, "The header is not the JSON of a safetensors file", got=got)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a field stands there twice")
-    return fields
 
 
 def _checked(fields: object, key: str, path: Path) -> TensorInfo:

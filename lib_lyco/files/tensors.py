@@ -18,8 +18,9 @@ from torch import Tensor
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import read_into, reading
 from lib_lyco.files.dtype import torch_dtype
-from lib_lyco.files.hashes import content_id_of
+from lib_lyco.files.hashes import read_with_content_id
 from lib_lyco.files.header import Header, TensorInfo, parse_header
+from lib_lyco.files.memory import empty_bytes
 from lib_lyco.files.pickled import is_pickled, read_pickled
 
 _HEAD_BYTES = 9
@@ -70,8 +71,8 @@ def read_content(path: str | os.PathLike[str]) -> Content:
         pickled = _is_pickled(file)
         tensors = read_pickled(file, place) if pickled else {}
         header = None if pickled else parse_header(file, place)
-        buffer = _whole(file, place)
-    content_id = content_id_of(_bytes(buffer))
+        buffer = _empty_whole(file)
+        content_id = read_with_content_id(file, _bytes(buffer), place)
     if header is None:
         return Content(tensors, {}, content_id)
     return Content(_views(buffer, header, place), header.metadata, content_id)
@@ -85,10 +86,14 @@ def _is_pickled(file: BinaryIO) -> bool:
 
 def _whole(file: BinaryIO, path: Path) -> Tensor:
     """The file's bytes, (n,) uint8."""
-    buffer = torch.empty(os.fstat(file.fileno()).st_size, dtype=torch.uint8)
+    buffer = _empty_whole(file)
     file.seek(0)
     read_into(file, _bytes(buffer), path)
     return buffer
+
+
+def _empty_whole(file: BinaryIO) -> Tensor:
+    return empty_bytes(os.fstat(file.fileno()).st_size)
 
 
 def _bytes(buffer: Tensor) -> memoryview:
@@ -103,7 +108,7 @@ def _views(buffer: Tensor, header: Header, path: Path) -> dict[str, Tensor]:
 
 
 def _read_one(file: BinaryIO, header: Header, key: str, info: TensorInfo, path: Path) -> Tensor:
-    data = torch.empty(info.end - info.start, dtype=torch.uint8)
+    data = empty_bytes(info.end - info.start)
     file.seek(header.data_start + info.start)
     read_into(file, _bytes(data), path)
     return _shaped(data, key, info, path)
