@@ -1,0 +1,130 @@
+"""Aspect buckets: which (width, height) an image is trained at.
+
+The formulas are those of kohya-ss/sd-scripts (`BucketManager`, `make_bucket_resolutions`), so that a
+plan made there and one made here agree. One thing differs: an image too thin for any bucket is an
+error here, there it gets a bucket of width 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lib_lyco.errors import DataError
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image ends up: resized to `resized`, then cropped to `bucket`."""
+
+    bucket: Size
+    resized: Size
+
+    @property
+    def margin(self) -> Size:
+        """Pixels that the crop takes away, both sides together."""
+        return self.resized[0] - self.bucket[0], self.resized[1] - self.bucket[1]
+
+    @property
+    def centre(self) -> Size:
+        """Left and top of the centre crop."""
+        return self.margin[0] // 2, self.margin[1] // 2
+
+
+@dataclass(frozen=True)
+class Bucketing:
+    """How buckets are chosen."""
+
+    resolution: Size
+    enabled: bool = True
+    """Off: one bucket, the resolution; every image is resized to cover it."""
+    smallest: int = 256
+    largest: int = 1024
+    step: int = 64
+    upscale: bool = True
+    """Off: an image is never enlarged, `smallest` and `largest` play no part."""
+
+    def placements(self, sizes: Sequence[Size]) -> list[Placement]:
+        """The placement of each image size, in order.
+
+        Raises:
+            DataError: An image is thinner than one step after resizing.
+        """
+        if not self.enabled:
+            return [_cover(size, self.resolution) for size in sizes]
+        if not self.upscale:
+            return [self._shrink_only(size) for size in sizes]
+        listed = self.listed()
+        return [_cover(size, _nearest(size, listed)) for size in sizes]
+
+    def listed(self) -> list[Size]:
+        """The buckets of upscale mode, sorted: every width in steps with the largest height that
+        keeps the area within the resolution's, both orientations, and the square."""
+        step, (width, height) = self.step, self.resolution
+        area = width * height
+        side = int(math.sqrt(area) // step) * step
+        found = {(side, side)} if side else set[Size]()
+        for one in range(self.smallest, self.largest + 1, step):
+            other = min(self.largest, area // one // step * step)
+            if other >= max(self.smallest, 1):
+                found |= {(one, other), (other, one)}
+        return sorted(found)
+
+    def _shrink_only(self, size: Size) -> Placement:
+        resized = self._shrunk(size)
+        bucket = (_floored(resized[0], self.step), _floored(resized[1], self.step))
+        if 0 in bucket:
+            raise DataError(
+                "An image is too thin to be trained without upscaling.",
+                got=f"{size[0]}x{size[1]} pixels, {resized[0]}x{resized[1]} when resized",
+                expected=f"at least {self.step} pixels on each side (bucket_step)",
+                remedy="Crop or remove the image, lower bucket_step, or switch bucket_upscale on.",
+            )
+        return Placement(bucket, resized)
+
+    def _shrunk(self, size: Size) -> Size:
+        """The size unchanged if its area fits; else shrunk so that one side is a multiple of the
+        step: of the two ways, the one whose aspect is nearer to the image's."""
+        area = self.resolution[0] * self.resolution[1]
+        aspect = size[0] / size[1]
+        if size[0] * size[1] <= area:
+            return size
+        width = math.sqrt(area * aspect)
+        by_width = _floored(_rounded(width), self.step)
+        by_height = _floored(_rounded(area / width), self.step)
+        error_by_width = _aspect_error(by_width, _floored(_rounded(by_width / aspect), self.step), aspect)
+        error_by_height = _aspect_error(
+            _floored(_rounded(by_height * aspect), self.step), by_height, aspect
+        )
+        if error_by_width < error_by_height:
+            return by_width, _rounded(by_width / aspect)
+        return _rounded(by_height * aspect), by_height
+
+
+def _aspect_error(width: int, height: int, aspect: float) -> float:
+    return abs(width / height - aspect) if height else math.inf
+
+
+def _rounded(length: float) -> int:
+    return int(length + 0.5)
+
+
+def _floored(length: int, step: int) -> int:
+    return length - length % step
+
+
+def _nearest(size: Size, listed: Sequence[Size]) -> Size:
+    """The size itself if listed, else the bucket with the smallest absolute aspect difference."""
+    aspect = size[0] / size[1]
+    return size if size in listed else min(listed, key=lambda bucket: abs(bucket[0] / bucket[1] - aspect))
+
+
+def _cover(size: Size, bucket: Size) -> Placement:
+    """Resizes to the smallest size that covers the bucket."""
+    by_height = size[0] / size[1] > bucket[0] / bucket[1]
+    scale = bucket[1] / size[1] if by_height else bucket[0] / size[0]
+    return Placement(bucket, (_rounded(size[0] * scale), _rounded(size[1] * scale)))

@@ -1,0 +1,58 @@
+"""Captions: found beside the image, read strictly."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from lib_lyco.errors import DataError
+
+EXTENSIONS = (".txt", ".caption")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_GUESSES = ("cp932", "gb18030", "cp1252")
+
+
+def find_caption(image: Path, extension: str = "") -> Path | None:
+    """The caption file of an image; with no extension given, the first of `EXTENSIONS` that exists."""
+    for candidate in (extension,) if extension else EXTENSIONS:
+        path = image.with_suffix(candidate)
+        if path.is_file():
+            return path
+    return None
+
+
+def read_caption(path: Path) -> str:
+    """The first line of a caption file: UTF-8, or UTF-16 with its byte-order mark.
+
+    Raises:
+        DataError: The file cannot be read or is in another encoding.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError("A caption file cannot be read.", where=str(path), got=str(error)) from error
+    try:
+        text = raw.decode("utf-16" if raw.startswith(_UTF16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "A caption file is not UTF-8.",
+            where=f"{path}, byte {error.start}",
+            got=_likely_encoding(raw),
+            expected="UTF-8",
+            remedy="Open it in an editor and save it as UTF-8.",
+        ) from error
+    if "\0" in text:
+        raise DataError(
+            "A caption file is not text.", where=str(path), got="zero bytes", expected="UTF-8 text"
+        )
+    return text.splitlines()[0].strip() if text.strip() else ""
+
+
+def _likely_encoding(raw: bytes) -> str:
+    for encoding in _GUESSES:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return f"perhaps {encoding}: {text.splitlines()[0][:60]!r}"
+    return "an unknown encoding"

@@ -1,0 +1,248 @@
+"""The training loop: a generator of events.
+
+Nothing in it draws from a global generator: order, noise and initial values are functions of the
+seed and of what they are for, so a run is the same with any number of workers.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lib_lyco.errors import LycoError, TrainingError
+from lib_lyco.models.base import BaseModel, SizeCond
+from lib_lyco.train.data.latent import LatentSource
+from lib_lyco.train.data.order import Sample
+from lib_lyco.train.data.source import ImageSource
+from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, SaveReason, Started, Step
+from lib_lyco.train.network import TrainableNetwork
+from lib_lyco.train.objective import Batch, Objective
+from lib_lyco.train.optim import Optimisation
+from lib_lyco.train.plan import Plan
+from lib_lyco.train.precision import Precision
+from lib_lyco.train.save import Saver, epoch_suffix, step_suffix
+from lib_lyco.train.seed import derived_generator
+from lib_lyco.train.text import Texts
+
+
+class Stop:
+    """Asks a run to end at its next step; may be used from any thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def request(self) -> None:
+        """Ends the run: the step being made is finished, what was trained is saved."""
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run is to end."""
+        return self._event.is_set()
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When and how the network is written."""
+
+    saver: Saver
+    every_epochs: int = 0
+    every_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a run is made of."""
+
+    model: BaseModel
+    network: TrainableNetwork
+    plan: Plan
+    source: ImageSource
+    latents: LatentSource
+    texts: Texts
+    objective: Objective
+    optimisation: Optimisation
+    precision: Precision
+    saving: Saving
+    clock: Callable[[], float]
+    """Seconds; any origin."""
+
+    @property
+    def seed(self) -> int:
+        """Decides everything that is drawn."""
+        return self.plan.order.seed
+
+
+class _Progress:
+    """Where the run is, and how its loss goes."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
+        self.step = 0
+        self.epoch = 0
+        self.loss = math.nan
+        self.last_saved: Path | None = None
+        self._losses: deque[float] = deque(maxlen=plan.steps_per_epoch)
+        self._total = plan.total_steps
+        self._clock = clock
+        self._start = clock()
+
+    @property
+    def seconds(self) -> float:
+        return self._clock() - self._start
+
+    def made_step(self, loss: float, learning_rates: dict[str, float], updated: bool) -> Step:
+        self.step += 1
+        self.loss = loss
+        self._losses.append(loss)
+        left = self._total - self.step
+        return Step(
+            step=self.step,
+            total=self._total,
+            epoch=self.epoch,
+            loss=loss,
+            average_loss=sum(self._losses) / len(self._losses),
+            learning_rates=learning_rates,
+            seconds=self.seconds,
+            eta=self.seconds / self.step * left,
+            updated=updated,
+        )
+
+
+def run_loop(run: Run, stop: Stop) -> Iterator[Event]:
+    """Trains; yields what happens.
+
+    Raises:
+        TrainingError: Loss or gradients are not finite. The optimiser has not seen them; the last
+            good weights are saved, the event `Failed` says where.
+        LycoError: Whatever else ended the run; what was trained is saved too, if that is possible.
+    """
+    yield Started(run.plan)
+    for done, total in run.latents.prepare():
+        yield Caching(done, total)
+        if stop.requested:
+            break
+    progress = _Progress(run.plan, run.clock)
+    try:
+        yield from _epochs(run, stop, progress)
+    except (LycoError, RuntimeError, OSError, MemoryError, KeyboardInterrupt) as error:
+        saved = _rescue(run, progress)
+        yield Failed(progress.step, str(error) or type(error).__name__, saved)
+        raise
+    stopped = progress.step < run.plan.total_steps
+    if progress.step > 0:
+        suffix = step_suffix(progress.step) if stopped else ""
+        yield _saved(run, progress, suffix, "stopped" if stopped else "final")
+    yield Finished(progress.last_saved, progress.step, progress.loss, progress.seconds, stopped)
+
+
+def _epochs(run: Run, stop: Stop, progress: _Progress) -> Iterator[Event]:
+    plan, saving = run.plan, run.saving
+    for epoch in range(plan.epochs):
+        progress.epoch = epoch + 1
+        batches = plan.order.epoch(epoch)
+        latents = run.latents.batches(batches)
+        for start in range(0, len(batches), plan.accumulation):
+            if stop.requested or progress.step == plan.total_steps:
+                return
+            group = batches[start : start + plan.accumulation]
+            yield _step(run, progress, group, [next(latents) for _ in group])
+            last = progress.step == plan.total_steps
+            if saving.every_steps and progress.step % saving.every_steps == 0 and not last:
+                yield _saved(run, progress, step_suffix(progress.step), "step")
+        last = progress.step == plan.total_steps
+        if saving.every_epochs and progress.epoch % saving.every_epochs == 0 and not last:
+            yield _saved(run, progress, epoch_suffix(progress.epoch), "epoch")
+
+
+def _saved(run: Run, progress: _Progress, suffix: str, reason: SaveReason) -> Saved:
+    progress.last_saved = run.saving.saver.save(suffix, progress.step, progress.epoch)
+    return Saved(progress.last_saved, progress.step, progress.epoch, reason)
+
+
+def _rescue(run: Run, progress: _Progress) -> Path | None:
+    """Saves the last good weights; None if there are none, or they cannot be saved either."""
+    if progress.step == 0:
+        return None
+    try:
+        return run.saving.saver.save(step_suffix(progress.step), progress.step, progress.epoch)
+    except (LycoError, RuntimeError, OSError, MemoryError):
+        return None
+
+
+def _step(
+    run: Run, progress: _Progress, group: Sequence[Sequence[Sample]], latents: Sequence[torch.Tensor]
+) -> Step:
+    """One update from the micro-batches of a group, each sample counting the same."""
+    count = sum(len(batch) for batch in group)
+    run.network.begin_step(derived_generator("step", run.seed, progress.step))
+    loss = 0.0
+    try:
+        for samples, encoded in zip(group, latents, strict=True):
+            loss += _micro_batch(run, samples, encoded, count)
+            if not math.isfinite(loss):
+                raise _not_finite("loss", loss, progress, run, group)
+        rates = run.optimisation.learning_rates(progress.step)
+        updated = run.optimisation.step(progress.step)
+        if not updated and not run.optimisation.tolerates_overflow:
+            raise _not_finite("gradient", math.nan, progress, run, group)
+    finally:
+        run.network.end_step()
+    return progress.made_step(loss, rates, updated)
+
+
+def _micro_batch(run: Run, samples: Sequence[Sample], latents: torch.Tensor, count: int) -> float:
+    """Adds the gradients of one micro-batch of a step of `count` samples; returns its share of the loss."""
+    with run.precision.context():
+        batch = _batch(run, samples, latents)
+        generators = [sample.generator(run.seed, "noise") for sample in samples]
+        loss = run.objective.losses(run.model, batch, generators).sum() / count
+    value = float(loss.detach())
+    if math.isfinite(value):
+        run.optimisation.backward(loss)
+    return value
+
+
+def _batch(run: Run, samples: Sequence[Sample], latents: torch.Tensor) -> Batch:
+    device = run.model.device
+    captions = [run.plan.records[sample.image].caption for sample in samples]
+    return Batch(
+        latents=latents.to(device),
+        cond=run.texts.conds(captions),
+        size=_size_cond(run, samples) if run.model.family == "sdxl" else None,
+        loss_weight=torch.ones(len(samples), device=device),
+    )
+
+
+def _size_cond(run: Run, samples: Sequence[Sample]) -> SizeCond:
+    """SDXL's sizes: of the file, the true corner of the crop (mirrored with it), and the bucket."""
+    original: list[tuple[int, int]] = []
+    crop: list[tuple[int, int]] = []
+    target: list[tuple[int, int]] = []
+    for sample in samples:
+        placement, view = run.plan.placements[sample.image], run.source.view(sample)
+        width, height = run.plan.records[sample.image].size
+        left, top = view.corner
+        original.append((height, width))
+        crop.append((top, placement.margin[0] - left if view.flipped else left))
+        target.append((placement.bucket[1], placement.bucket[0]))
+    rows = (torch.tensor(sizes, device=run.model.device) for sizes in (original, crop, target))
+    return SizeCond(*rows)
+
+
+def _not_finite(
+    what: str, value: float, progress: _Progress, run: Run, group: Sequence[Sequence[Sample]]
+) -> TrainingError:
+    names = sorted({run.plan.records[sample.image].path.name for batch in group for sample in batch})
+    return TrainingError(
+        f"The {what} is not finite any more; the weights from before this step are kept.",
+        where=f"step {progress.step + 1}, images {', '.join(names[:4])}",
+        got=str(value),
+        expected="a finite number",
+        remedy="Lower the learning rate, or train in bf16 or fp32.",
+    )

@@ -1,0 +1,253 @@
+"""What a trained file says about itself: kohya's `ss_*` keys and Stability's `modelspec.*`.
+
+Names and forms are those of sd-scripts (`train_network.py`, `sai_model_spec.py`): every value a
+string, `None` and `True` as Python writes them, nested values as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lib_lyco.models.base import Prediction
+from lib_lyco.naming.layer import Family
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.plan import Plan
+from lib_lyco.train.seed import derived_seed
+
+_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+_ARCHITECTURES: Mapping[tuple[Family, Prediction], str] = {
+    ("sd1", "epsilon"): "stable-diffusion-v1",
+    ("sd1", "v"): "stable-diffusion-v1",
+    ("sd2", "epsilon"): "stable-diffusion-v2-512",
+    ("sd2", "v"): "stable-diffusion-v2-768-v",
+    ("sdxl", "epsilon"): "stable-diffusion-xl-v1-base",
+    ("sdxl", "v"): "stable-diffusion-xl-v1-base",
+}
+_VERSIONS: Mapping[Family, str] = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
+_LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a file says about the base model it was trained on."""
+
+    family: Family
+    prediction: Prediction
+    name: str
+    hash: str = ""
+    """SHA-256 of the checkpoint, 64 hex; empty if there is no file."""
+    legacy_hash: str = ""
+    """The host's old short hash."""
+
+    @property
+    def version(self) -> str:
+        """`ss_base_model_version`, as sd-scripts writes it."""
+        known = _VERSIONS.get(self.family, self.family)
+        return f"{known}_v" if self.prediction == "v" and self.family in ("sd1", "sd2") else known
+
+    @property
+    def architecture(self) -> str:
+        """`modelspec.architecture` of a network for this base model."""
+        return f"{_ARCHITECTURES.get((self.family, self.prediction), self.family)}/lora"
+
+
+def base_facts(family: Family, prediction: Prediction, name: str, path: Path | None) -> BaseFacts:
+    """Reads the hashes of the checkpoint, if there is one."""
+    if path is None or not path.is_file():
+        return BaseFacts(family, prediction, name)
+    digest, legacy = hashlib.sha256(), hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+        file.seek(_LEGACY_START)
+        legacy.update(file.read(_LEGACY_LENGTH))
+    return BaseFacts(family, prediction, path.name, digest.hexdigest(), legacy.hexdigest()[:8])
+
+
+def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float) -> dict[str, str]:
+    """Everything that is known when a run starts; see `progress_metadata` for the rest."""
+    values = {
+        "ss_session_id": derived_seed("session", config.seed, str(started_at)) >> 31,
+        "ss_training_started_at": started_at,
+        "ss_output_name": config.name,
+        "ss_training_comment": config.comment or None,
+        **_network(config),
+        **_optimisation(config, plan),
+        **_objective(config),
+        **_data(config, plan),
+        **_base(base),
+        **_modelspec(config, plan, base, started_at),
+    }
+    return {key: value if isinstance(value, str) else str(value) for key, value in values.items()}
+
+
+def progress_metadata(step: int, epoch: int, now: float) -> dict[str, str]:
+    """What changes from one saved file to the next."""
+    return {"ss_steps": str(step), "ss_epoch": str(epoch), "ss_training_finished_at": str(now)}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _network(config: TrainConfig) -> dict[str, Any]:
+    """A DyLoRA is written as a LoRA, with its scale folded into alpha, and says so: the name
+    `dylora` would make readers correct what is already right."""
+    low_rank = config.algo in ("lora", "locon", "dylora")
+    args: dict[str, Any] = (
+        {} if low_rank and not config.dora and not config.tucker else {"algo": config.algo}
+    )
+    conv_alpha = config.alpha if config.conv_alpha is None else config.conv_alpha
+    optional: tuple[tuple[str, Any, bool], ...] = (
+        ("conv_dim", config.conv_rank_used, config.conv_rank_used > 0),
+        ("conv_alpha", conv_alpha, config.conv_rank_used > 0),
+        ("factor", config.factor, config.algo == "lokr"),
+        ("decompose_both", config.decompose_both, config.decompose_both),
+        ("dylora_block_size", config.block_size, config.algo == "dylora"),
+        ("constraint", config.constraint, config.constraint > 0),
+        ("use_tucker", config.tucker, config.tucker),
+        ("rs_lora", config.rs_lora, config.rs_lora),
+        ("dora_wd", config.dora, config.dora),
+    )
+    args |= {name: str(value) for name, value, is_set in optional if is_set}
+    return {
+        "ss_network_module": "lycoris.kohya" if "algo" in args else "networks.lora",
+        "ss_network_dim": config.rank,
+        "ss_network_alpha": config.alpha,
+        "ss_network_dropout": None,
+        "ss_network_args": _json(args),
+        "ss_scale_weight_norms": None,
+    }
+
+
+def _optimisation(config: TrainConfig, plan: Plan) -> dict[str, Any]:
+    return {
+        "ss_learning_rate": config.learning_rate,
+        "ss_unet_lr": config.unet_learning_rate,
+        "ss_text_encoder_lr": config.te_learning_rate,
+        "ss_optimizer": f"torch.optim.adamw.AdamW(weight_decay={config.weight_decay})",
+        "ss_lr_scheduler": config.scheduler,
+        "ss_lr_warmup_steps": config.warmup_steps,
+        "ss_max_train_steps": plan.total_steps,
+        "ss_num_epochs": plan.epochs,
+        "ss_num_batches_per_epoch": plan.order.num_batches,
+        "ss_gradient_checkpointing": config.gradient_checkpointing,
+        "ss_gradient_accumulation_steps": config.accumulation,
+        "ss_max_grad_norm": config.max_grad_norm,
+        "ss_seed": config.seed,
+        "ss_lowram": False,
+        "ss_mixed_precision": _PRECISIONS[config.precision],
+        "ss_full_fp16": False,
+        "ss_fp8_base": False,
+    }
+
+
+def _objective(config: TrainConfig) -> dict[str, Any]:
+    off = (
+        "ss_noise_offset",
+        "ss_multires_noise_iterations",
+        "ss_multires_noise_discount",
+        "ss_adaptive_noise_scale",
+        "ss_ip_noise_gamma",
+        "ss_huber_schedule",
+        "ss_huber_c",
+    )
+    return dict.fromkeys(off) | {
+        "ss_min_snr_gamma": config.min_snr_gamma or None,
+        "ss_zero_terminal_snr": False,
+        "ss_debiased_estimation": False,
+        "ss_loss_type": "l2",
+        "ss_prior_loss_weight": 1.0,
+    }
+
+
+def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
+    width, height = config.resolution
+    buckets = {
+        str(index): {"resolution": list(size), "count": count}
+        for index, (size, count) in enumerate(plan.buckets.items())
+    }
+    errors = [
+        abs(place.bucket[0] / place.bucket[1] - record.size[0] / record.size[1])
+        for record, place in zip(plan.records, plan.placements, strict=True)
+    ]
+    return {
+        "ss_caption_dropout_rate": 0.0,
+        "ss_caption_dropout_every_n_epochs": 0,
+        "ss_caption_tag_dropout_rate": 0.0,
+        "ss_face_crop_aug_range": None,
+        "ss_max_token_length": None,
+        "ss_clip_skip": config.clip_skip if config.clip_skip > 1 else None,
+        "ss_cache_latents": config.latent_cache != "off",
+        "ss_num_train_images": plan.samples_per_epoch,
+        "ss_num_reg_images": 0,
+        "ss_batch_size_per_device": config.batch_size,
+        "ss_total_batch_size": config.batch_size,
+        "ss_resolution": f"({width}, {height})",
+        "ss_color_aug": False,
+        "ss_flip_aug": config.flip,
+        "ss_random_crop": config.random_crop,
+        "ss_shuffle_caption": False,
+        "ss_keep_tokens": 0,
+        "ss_enable_bucket": config.buckets,
+        "ss_bucket_no_upscale": not config.bucket_upscale,
+        "ss_min_bucket_reso": config.bucket_min,
+        "ss_max_bucket_reso": config.bucket_max,
+        "ss_bucket_info": _json({"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)}),
+        "ss_reg_dataset_dirs": "{}",
+        "ss_dataset_dirs": _json(_folders(plan)),
+        "ss_tag_frequency": _json(_tag_frequency(plan)),
+    }
+
+
+def _folders(plan: Plan) -> dict[str, dict[str, int]]:
+    folders: dict[str, dict[str, int]] = {}
+    for record in plan.records:
+        entry = folders.setdefault(record.folder, {"n_repeats": record.repeats, "img_count": 0})
+        entry["img_count"] += 1
+    return folders
+
+
+def _tag_frequency(plan: Plan) -> dict[str, dict[str, int]]:
+    """Per folder: in how many images' captions a comma-separated tag stands."""
+    counts: dict[str, Counter[str]] = {}
+    for record in plan.records:
+        tags = [tag.strip().lower() for tag in record.caption.split(",")]
+        counts.setdefault(record.folder, Counter()).update(tag for tag in tags if tag)
+    return {folder: dict(counter) for folder, counter in counts.items()}
+
+
+def _base(base: BaseFacts) -> dict[str, Any]:
+    return {
+        "ss_v2": base.family == "sd2",
+        "ss_base_model_version": base.version,
+        "ss_sd_model_name": base.name,
+        "ss_vae_name": None,
+    } | ({"ss_sd_model_hash": base.legacy_hash, "ss_new_sd_model_hash": base.hash} if base.hash else {})
+
+
+def _modelspec(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float) -> dict[str, Any]:
+    width, height = config.resolution
+    date = datetime.fromtimestamp(int(started_at), tz=timezone.utc)
+    optional = {
+        "modelspec.description": config.comment,
+        "modelspec.encoder_layer": str(config.clip_skip) if config.clip_skip > 1 else "",
+    }
+    return {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": base.architecture,
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models"
+        if base.family == "sdxl"
+        else "https://github.com/CompVis/stable-diffusion",
+        "modelspec.title": config.name,
+        "modelspec.resolution": f"{width}x{height}",
+        "modelspec.date": date.strftime("%Y-%m-%dT%H:%M:%S"),
+        "modelspec.prediction_type": base.prediction,
+    } | {key: value for key, value in optional.items() if value}

@@ -1,0 +1,71 @@
+"""A network file on disk: exported, written beside its place, reloaded, compared, then put there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lib_lyco.errors import FileError
+from lib_lyco.files.hashes import kohya_hash, kohya_legacy_hash
+from lib_lyco.files.save import save_tensors
+from lib_lyco.naming.layer import Family
+from lib_lyco.network.load import load_network
+from lib_lyco.train.export import compare, export_tensors
+from lib_lyco.train.network import TrainableNetwork
+
+Metadata = Callable[[int, int], Mapping[str, str]]
+"""(step, epoch) -> a file's metadata without its hashes."""
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Writes the network of a run."""
+
+    folder: Path
+    name: str
+    network: TrainableNetwork
+    family: Family
+    dtype: torch.dtype
+    metadata: Metadata
+
+    def save(self, suffix: str, step: int, epoch: int) -> Path:
+        """Writes `{name}{suffix}.safetensors`; a file of that name is replaced only by a good one.
+
+        Raises:
+            FileError: The disk is full or the folder cannot be written; old files are untouched.
+            TrainingError: The written file does not do what was trained; old files are untouched.
+        """
+        path = self.folder / f"{self.name}{suffix}.safetensors"
+        unchecked = path.with_name(f".{path.stem}.unchecked{path.suffix}")
+        tensors = export_tensors(self.network, self.family, self.dtype)
+        metadata = dict(self.metadata(step, epoch))
+        metadata["sshs_model_hash"] = kohya_hash(tensors)
+        metadata["sshs_legacy_hash"] = kohya_legacy_hash(tensors, metadata)
+        try:
+            save_tensors(unchecked, tensors, metadata)
+            compare(self.network, load_network(unchecked), self.dtype)
+            os.replace(unchecked, path)
+        except OSError as error:
+            raise FileError(
+                "The network cannot be put in its place.",
+                where=str(path),
+                got=str(error),
+                remedy="Close programs that hold the file, then save again.",
+            ) from error
+        finally:
+            unchecked.unlink(missing_ok=True)
+        return path
+
+
+def epoch_suffix(epoch: int) -> str:
+    """kohya's suffix of a file saved after an epoch (from 1)."""
+    return f"-{epoch:06d}"
+
+
+def step_suffix(step: int) -> str:
+    """kohya's suffix of a file saved after a step (from 1)."""
+    return f"-step{step:08d}"
