@@ -117,9 +117,8 @@ class Extras(Adapter):
         total = None if self.dense is None else beside(self.dense, like).reshape(-1)
         if self.sparse is not None:
             indices, values, size = self.sparse
-            plain = torch.sparse_coo_tensor(
-                indices.long().cpu(), values.float().cpu(), tuple(size.long().tolist())
-            ).to_dense()
+            plain = torch.zeros(tuple(size.long().tolist()))
+            plain.index_put_(tuple(indices.long().cpu()), values.float().cpu(), accumulate=True)
             spread = beside(plain, like).reshape(-1)
             total = spread if total is None else total + spread
         return total

@@ -70,7 +70,7 @@ class GLora(Adapter):
             # A square weight. Read the wrong way, the factors are a small product of high rank.
             ranks = a1.shape[0], a2.shape[0]
             old = ranks[0] < ranks[1] or (ranks[0] == ranks[1] and hints.before_lycoris_3)
-        return cls(a1, a2, b1, b2, old, hints.rs_lora, Scaling.decode(parts, hints))
+        return cls(a1, a2, b1, b2, old, hints.rs_lora, Scaling.decode(parts, hints, None))
 
     @property
     def rank(self) -> int:

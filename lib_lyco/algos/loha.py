@@ -65,7 +65,7 @@ class LoHa(Adapter):
             else:
                 check_inner(cls.algo, (names[0], f"hada_t{half}"), (a.shape[0], core.shape[0]))
                 check_inner(cls.algo, (f"hada_t{half}", names[1]), (core.shape[1], b.shape[0]))
-        return cls(w1_a, w1_b, w2_a, w2_b, t1, t2, Scaling.decode(parts, hints))
+        return cls(w1_a, w1_b, w2_a, w2_b, t1, t2, Scaling.decode(parts, hints, w1_b.shape[0]))
 
     @property
     def rank(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,8 @@ class LoKr(Adapter):
                 check_inner(cls.algo, ("lokr_t2", names[1]), (core.shape[1], b.shape[0]))
                 held["t2"] = core
             held |= {f"{factor}_a": a, f"{factor}_b": b}
-        return cls(**held, scaling=Scaling.decode(parts, hints))
+        unscaled = cls(**held, scaling=Scaling())
+        return replace(unscaled, scaling=Scaling.decode(parts, hints, unscaled.rank))
 
     @property
     def rank(self) -> int | None:

@@ -56,7 +56,7 @@ class Lora(Adapter):
         else:
             check_inner(cls.algo, (names[0], "lora_mid.weight"), (matrix(up).shape[1], mid.shape[0]))
             check_inner(cls.algo, ("lora_mid.weight", names[1]), (mid.shape[1], down.shape[0]))
-        return cls(up=up, down=down, mid=mid, scaling=Scaling.decode(parts, hints))
+        return cls(up=up, down=down, mid=mid, scaling=Scaling.decode(parts, hints, down.shape[0]))
 
     @property
     def rank(self) -> int:

@@ -31,21 +31,22 @@ class Scaling:
     """The part `scale`, () or (1,)"""
 
     @classmethod
-    def decode(cls, parts: Mapping[str, Tensor], hints: Hints) -> Scaling:
-        """Takes `alpha` and `scale`, and the alpha of PEFT's configuration where neither is stored."""
-        return cls(alpha=parts.get("alpha"), override=parts.get("scale")).checked(hints)
+    def decode(cls, parts: Mapping[str, Tensor], hints: Hints, rank: int | None) -> Scaling:
+        """Takes `alpha` and `scale`; where neither is stored, the alpha of PEFT's configuration.
 
-    def checked(self, hints: Hints) -> Scaling:
-        """Returns itself, or itself with the metadata's alpha.
+        PEFT keeps the raw alpha and divides it by √rank under rs-LoRA, so it becomes what LyCORIS
+        would have stored: alpha · √rank.
 
         Raises:
             AdapterError: alpha or scale is not a single number.
         """
-        for part, tensor in self.tensors().items():
+        scaling = cls(alpha=parts.get("alpha"), override=parts.get("scale"))
+        for part, tensor in scaling.tensors().items():
             number(tensor, part)
-        if self.tensors() or hints.alpha is None:
-            return self
-        return Scaling(alpha=torch.tensor(hints.alpha))
+        if scaling.tensors() or hints.alpha is None:
+            return scaling
+        raised = (rank or 1) ** 0.5 if hints.rs_lora else 1.0
+        return cls(alpha=torch.tensor(hints.alpha * raised, dtype=torch.float64))
 
     def over(self, rank: int | None) -> float:
         """Returns the scale for an inner dimension; 1 for an algorithm without one."""

@@ -48,7 +48,7 @@ class TLora(Adapter):
         q, p, values = require(parts, cls.algo, *names)
         check_inner(cls.algo, (names[1], names[0]), (matrix(p).shape[1], q.shape[0]))
         check_inner(cls.algo, (names[2], names[0]), (values.numel(), q.shape[0]))
-        return cls(q, p, values, Scaling.decode(parts, hints))
+        return cls(q, p, values, Scaling.decode(parts, hints, q.shape[0]))
 
     @property
     def rank(self) -> int:
