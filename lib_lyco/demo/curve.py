@@ -1,0 +1,66 @@
+"""A loss curve as SVG, readable on a light and on a dark page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+WIDTH, HEIGHT = 640, 240
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 34
+STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#7a7f87}.grid{stroke:#7a7f8740}"
+    ".raw{fill:none;stroke:#4c8df655}.smooth{fill:none;stroke:#4c8df6;stroke-width:2;stroke-linejoin:round}"
+)
+
+
+def smoothed(values: Sequence[float], window: int) -> list[float]:
+    """The mean of up to `window` values ending at each one."""
+    return [sum(values[max(0, i + 1 - window) : i + 1]) / min(i + 1, window) for i in range(len(values))]
+
+
+def loss_curve(losses: Sequence[float], title: str) -> str:
+    """An SVG picture of the loss at each step, raw and smoothed.
+
+    Args:
+        losses: One per step; at least one.
+        title: What screen readers read out.
+    """
+    mean = smoothed(losses, max(1, len(losses) // 20))
+    top = max(*sorted(losses)[: max(1, round(len(losses) * 0.99))], *mean) * 1.05 or 1.0
+    return "\n".join(
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-label="{title}">',
+            f"<style>{STYLE}</style>",
+            *(_level(top * part / 4, top) for part in range(5)),
+            *(_mark(round((len(losses) - 1) * part / 4) + 1, len(losses)) for part in range(5)),
+            f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 2}" text-anchor="middle">step</text>',
+            f'<polyline class="raw" points="{_points(losses, top)}"/>',
+            f'<polyline class="smooth" points="{_points(mean, top)}"/>',
+            "</svg>",
+        )
+    )
+
+
+def _x(index: int, count: int) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * (index / max(1, count - 1))
+
+
+def _y(value: float, top: float) -> float:
+    return TOP + (HEIGHT - TOP - BOTTOM) * (1 - min(value, top) / top)
+
+
+def _points(values: Sequence[float], top: float) -> str:
+    return " ".join(f"{_x(i, len(values)):.1f},{_y(value, top):.1f}" for i, value in enumerate(values))
+
+
+def _level(value: float, top: float) -> str:
+    y = _y(value, top)
+    return (
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>'
+    )
+
+
+def _mark(step: int, count: int) -> str:
+    x = _x(step - 1, count)
+    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{step}</text>'
