@@ -1,7 +1,8 @@
 """The real models on torch's meta device: what the tables are compared with.
 
 Configurations are those published with the models (`unet/config.json`, `text_encoder/config.json`
-of stable-diffusion-v1-5, stable-diffusion-2-1, stable-diffusion-xl-base-1.0).
+of stable-diffusion-v1-5, stable-diffusion-2-1, stable-diffusion-xl-base-1.0,
+stable-diffusion-3-medium, stable-diffusion-3.5-medium).
 """
 
 from __future__ import annotations
@@ -43,16 +44,46 @@ CLIP_G = {
     "num_hidden_layers": 32,
     "projection_dim": 1280,
 }
+SD3_MEDIUM: dict[str, Any] = {
+    "sample_size": 128,
+    "num_layers": 24,
+    "attention_head_dim": 64,
+    "num_attention_heads": 24,
+    "caption_projection_dim": 1536,
+    "in_channels": 16,
+    "out_channels": 16,
+}
+SD35_MEDIUM: dict[str, Any] = {
+    **SD3_MEDIUM,
+    "dual_attention_layers": tuple(range(13)),
+    "qk_norm": "rms_norm",
+}
+T5_XXL: dict[str, Any] = {
+    "d_model": 4096,
+    "d_ff": 10240,
+    "d_kv": 64,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+    "vocab_size": 32128,
+}
 TEXT_ENCODERS: dict[tuple[Family, Component], dict[str, int]] = {
     ("sd1", "te1"): CLIP_L,
     ("sd2", "te1"): CLIP_H,
     ("sdxl", "te1"): CLIP_L,
     ("sdxl", "te2"): CLIP_G,
+    ("sd3", "te1"): {**CLIP_L, "projection_dim": 768},
+    ("sd3", "te2"): CLIP_G,
 }
 
 
 @cache
 def unet(family: Family) -> nn.Module:
+    """`build_unet`, shared by tests that leave it as it is."""
+    return build_unet(family)
+
+
+def build_unet(family: Family) -> nn.Module:
     """diffusers' UNet of a family, without memory for its weights."""
     diffusers = pytest.importorskip("diffusers", reason="diffusers builds the UNet to compare with")
     with torch.device("meta"):
@@ -64,9 +95,24 @@ def text_encoder(family: Family, component: Component) -> nn.Module:
     """transformers' text encoder of a family, without memory for its weights."""
     transformers = pytest.importorskip("transformers", reason="transformers builds the text encoder")
     numbers = TEXT_ENCODERS[family, component]
-    model = transformers.CLIPTextModelWithProjection if component == "te2" else transformers.CLIPTextModel
+    projects = "projection_dim" in numbers
+    model = transformers.CLIPTextModelWithProjection if projects else transformers.CLIPTextModel
     with torch.device("meta"):
         return model(transformers.CLIPTextConfig(**numbers))
+
+
+def mmdit(config: dict[str, Any]) -> nn.Module:
+    """diffusers' SD3 transformer, without memory for its weights."""
+    diffusers = pytest.importorskip("diffusers", reason="diffusers builds the MMDiT to compare with")
+    with torch.device("meta"):
+        return diffusers.SD3Transformer2DModel(**config)
+
+
+def t5() -> nn.Module:
+    """transformers' T5-XXL encoder, without memory for its weights."""
+    transformers = pytest.importorskip("transformers", reason="transformers builds the text encoder")
+    with torch.device("meta"):
+        return transformers.T5EncoderModel(transformers.T5Config(**T5_XXL))
 
 
 def weights(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from lib_lyco.naming.place import RowShare
 from lib_lyco.naming.table import layer_table
 from tests.naming import instantiated
 
-FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl")
+FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl", "sd3")
 
 
 @pytest.mark.parametrize(("family", "count"), [("sd1", 391), ("sd2", 391), ("sdxl", 1050)])
@@ -27,6 +27,28 @@ def test_text_encoder_table_equals_the_instantiated_encoder(family: Family, comp
     table = layer_table(family)
     ours = {layer.path: table.shape(layer) for layer in table.of(component)}
     assert ours == {instantiated.file_path(path, component): shape for path, shape in real.items()}
+
+
+def test_sd3_table_equals_both_instantiated_transformers() -> None:
+    medium = instantiated.weights(instantiated.mmdit(instantiated.SD3_MEDIUM))
+    medium_35 = instantiated.weights(instantiated.mmdit(instantiated.SD35_MEDIUM))
+    table = layer_table("sd3")
+    ours = {layer.path: table.shape(layer) for layer in table.of("unet")}
+    assert (len(medium), len(medium_35)) == (341, 515)
+    assert {path: ours[path] for path in medium} == medium
+    assert set(ours) == set(medium_35)
+    # blocks with two attentions modulate both: nine vectors where SD3's six are
+    other = {path for path in ours if ours[path] != medium_35[path]}
+    assert other == {f"transformer_blocks.{block}.norm1.linear" for block in range(13)}
+
+
+def test_t5_table_equals_the_instantiated_encoder() -> None:
+    real = instantiated.weights(instantiated.t5())
+    table = layer_table("sd3")
+    ours = {layer.path: table.shape(layer) for layer in table.of("te3")}
+    # newer transformers list the tied embedding a second time
+    assert real.pop("encoder.embed_tokens", ours["shared"]) == ours["shared"]
+    assert ours == real
 
 
 @pytest.mark.parametrize(("family", "count"), [("sd1", 391), ("sd2", 391), ("sdxl", 1050)])
