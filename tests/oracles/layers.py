@@ -14,7 +14,7 @@ class LayerCase:
     """One layer and an input that fits it."""
 
     name: str
-    layer: nn.Linear | nn.Conv2d
+    layer: nn.Linear | nn.Conv1d | nn.Conv2d
     x: Tensor
 
     def __str__(self) -> str:
