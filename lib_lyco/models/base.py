@@ -87,9 +87,7 @@ class BaseModel(Protocol):
         """Tokenise and encode; differentiable where gradients are enabled."""
         ...
 
-    def predict(
-        self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None
-    ) -> Tensor:
+    def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
         """The denoiser's raw output, (b, 4, h/8, w/8), for timesteps (b,)."""
         ...
 

@@ -1,0 +1,107 @@
+"""A base model's file, understood: its plan, its settings, and its weights under diffusers' names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lib_lyco.errors import ModelError
+from lib_lyco.files.access import reading
+from lib_lyco.files.header import read_header
+from lib_lyco.files.pickled import is_pickled
+from lib_lyco.files.tensors import read_tensors
+from lib_lyco.models.base import Prediction
+from lib_lyco.models.diagnosis import demand_same_names, find_family
+from lib_lyco.models.plan import ModelPlan, Shapes, read_plan
+from lib_lyco.models.settings import Clues, Settings, read_settings
+from lib_lyco.models.sources import Part, Source, merged_keys, part_sources
+
+_HEAD_BYTES = 9
+_OLD_TEXT_ROOT = "cond_stage_model.transformer."
+_TEXT_ROOT = "cond_stage_model.transformer.text_model."
+_OLD_TEXT_CHILDREN = ("embeddings.", "encoder.", "final_layer_norm.")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file says before its weights are read."""
+
+    path: Path
+    shapes: Shapes
+    """By today's spelling of the keys."""
+    spelling: dict[str, str]
+    """Today's spelling to the file's own."""
+    metadata: dict[str, str]
+    tensors: dict[str, Tensor] | None
+    """A pickled file's tensors, which cannot be read one by one; None for safetensors."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A readable base model. Weights are read part by part, when they are asked for."""
+
+    survey: Survey
+    plan: ModelPlan
+    settings: Settings
+    sources: dict[Part, dict[str, Source]] = field(repr=False)
+
+    def weights(self, part: Part, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The parameters of one part, by their names in its diffusers or transformers module.
+
+        Raises:
+            FileError: The file cannot be read.
+            ModelError: A tensor has the wrong shape.
+        """
+        survey, sources = self.survey, self.sources[part]
+        tensors = survey.tensors
+        if tensors is None:
+            tensors = read_tensors(survey.path, {survey.spelling[s.key] for s in sources.values()})
+        return {
+            name: source.fit(tensors[survey.spelling[source.key]], survey.path, dtype)
+            for name, source in sources.items()
+        }
+
+
+def open_checkpoint(path: Path, prediction: Prediction | None = None) -> Checkpoint:
+    """Understands a base model's file; of safetensors only the header is read.
+
+    Raises:
+        FileError: The file cannot be read or is damaged.
+        UnsafeFileError: It asks for code to be run.
+        ModelError: It is not a whole SD1, SD2 or SDXL base model; the message says what it is.
+    """
+    survey = _look(path)
+    family = find_family(survey.shapes, path)
+    try:
+        plan = read_plan(survey.shapes, family)
+    except KeyError as error:
+        raise ModelError(
+            "The base model lacks a tensor", where=str(path), expected=f"a tensor {error.args[0]}"
+        ) from error
+    sources = part_sources(plan)
+    demand_same_names(survey.shapes, merged_keys(sources), path, family)
+    settings = read_settings(plan, Clues(path, survey.shapes, survey.metadata), prediction)
+    return Checkpoint(survey, plan, settings, sources)
+
+
+def _look(path: Path) -> Survey:
+    with reading(path) as file:
+        pickled = is_pickled(file.read(_HEAD_BYTES))
+    tensors = read_tensors(path) if pickled else None
+    metadata: dict[str, str] = {}
+    if tensors is None:
+        header = read_header(path)
+        shapes, metadata = {key: info.shape for key, info in header.tensors.items()}, header.metadata
+    else:
+        shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    spelling = {_modern(key): key for key in shapes}
+    return Survey(path, {new: shapes[old] for new, old in spelling.items()}, spelling, metadata, tensors)
+
+
+def _modern(key: str) -> str:
+    """Early SD1 files leave `text_model.` out of the text encoder's keys."""
+    tail = key.removeprefix(_OLD_TEXT_ROOT)
+    return f"{_TEXT_ROOT}{tail}" if tail != key and tail.startswith(_OLD_TEXT_CHILDREN) else key
