@@ -209,8 +209,11 @@ class Backups:
 
 
 def _version(parameter: nn.Parameter) -> int | None:
-    """How often the parameter was written to in place; inference tensors do not count."""
-    return None if parameter.is_inference() else parameter._version
+    """How often the parameter was written to in place; what was born in inference mode cannot tell."""
+    try:
+        return parameter._version
+    except RuntimeError:
+        return None
 
 
 def _is_same(ours: Tensor, found: Tensor) -> bool:

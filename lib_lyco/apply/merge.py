@@ -107,7 +107,7 @@ def merge_weight(
         The terms that could not be computed; all others are in `out`.
     """
     compute = _compute_dtype(original)
-    low_rank, dense, failures = _split(terms)
+    low_rank, dense, failures = _split(terms, compute)
     if dense:
         wide = original.to(compute)
         total = scratch.borrow(original, compute).zero_()
@@ -166,16 +166,20 @@ def _compute_dtype(weight: Tensor) -> torch.dtype:
 
 
 def _split(
-    terms: Sequence[Term],
+    terms: Sequence[Term], compute: torch.dtype
 ) -> tuple[list[tuple[Term, LowRank]], list[Term], list[Failure]]:
-    """Parts the terms that are products from the others; a slice of a product is left to the others."""
+    """Parts the terms that are products from the others.
+
+    A slice of a product is left to the others; so is a float64 weight, factors being float32.
+    """
     low_rank: list[tuple[Term, LowRank]] = []
     dense: list[Term] = []
     failures: list[Failure] = []
     for term in terms:
         pair = term.pair
+        is_sliced = bool(pair.whole or pair.channels)
         try:
-            factors = None if pair.whole or pair.channels else pair.adapter.low_rank()
+            factors = None if is_sliced or compute == torch.float64 else pair.adapter.low_rank()
         except AdapterError as error:
             failures.append(Failure(term, str(error)))
             continue

@@ -1,0 +1,1 @@
+"""Networks on and off small models, against formulas written out in float64."""
