@@ -42,14 +42,19 @@ def layer_dims(parts: Shapes) -> Dims:
 
 
 def _kronecker(parts: Shapes) -> Dims:
-    left = parts.get("lokr_w1") or (parts["lokr_w1_a"][0], parts["lokr_w1_b"][1])
-    if "lokr_w2" in parts:
-        right = parts["lokr_w2"]
-    elif "lokr_t2" in parts:
-        right = (parts["lokr_w2_a"][1], parts["lokr_w2_b"][1])
-    else:
-        right = (parts["lokr_w2_a"][0], parts["lokr_w2_b"][1])
+    left, right = _factor(parts, 1), _factor(parts, 2)
     return Dims(left[0] * right[0], left[1] * right[1])
+
+
+def _factor(parts: Shapes, number: int) -> tuple[int, int]:
+    """Rows and columns of one Kronecker factor, whole or split; zeros if neither is there."""
+    whole = parts.get(f"lokr_w{number}", ())
+    if len(whole) >= 2:
+        return whole[0], whole[1]
+    up, down = parts.get(f"lokr_w{number}_a", ()), parts.get(f"lokr_w{number}_b", ())
+    if len(up) < 2 or len(down) < 2:
+        return 0, 0
+    return up[1 if f"lokr_t{number}" in parts else 0], down[1]
 
 
 def _glora(parts: Shapes) -> Dims:
@@ -75,10 +80,8 @@ _RULES: tuple[tuple[dict[str, int], Callable[[Shapes], Dims]], ...] = (
     ({"lora_up.weight": 2, "lora_down.weight": 2}, _two_factors("lora_up.weight", "lora_down.weight")),
     ({"hada_t1": 3, "hada_w1_a": 2, "hada_w1_b": 2}, lambda p: Dims(p["hada_w1_a"][1], p["hada_w1_b"][1])),
     ({"hada_w1_a": 2, "hada_w1_b": 2}, _two_factors("hada_w1_a", "hada_w1_b")),
-    ({"lokr_w1": 2, "lokr_w2": 2}, _kronecker),
-    ({"lokr_w1": 2, "lokr_w2_a": 2, "lokr_w2_b": 2}, _kronecker),
-    ({"lokr_w1_a": 2, "lokr_w1_b": 2, "lokr_w2": 2}, _kronecker),
-    ({"lokr_w1_a": 2, "lokr_w1_b": 2, "lokr_w2_a": 2, "lokr_w2_b": 2}, _kronecker),
+    ({"lokr_w1": 2}, _kronecker),
+    ({"lokr_w1_a": 2}, _kronecker),
     ({"a1.weight": 2, "b1.weight": 2, "b2.weight": 2}, _glora),
     ({"p_layer.weight": 2, "q_layer.weight": 2}, _two_factors("p_layer.weight", "q_layer.weight")),
     ({"oft_R.weight": 2}, _oft_v2),

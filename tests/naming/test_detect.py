@@ -8,7 +8,17 @@ from lib_lyco.naming.detect import FAMILIES, TITLES, detect_family
 from lib_lyco.naming.foreign import foreign_by_names
 from lib_lyco.naming.resolve import flatten
 from lib_lyco.naming.table import layer_table
-from tests.dialects.files import CLIP, KOHYA_V1, KOHYA_V2, SAMPLES, UNET_ATTENTION, Sample, lora, written
+from tests.dialects.files import (
+    CLIP,
+    KOHYA_V1,
+    KOHYA_V2,
+    RANK,
+    SAMPLES,
+    UNET_ATTENTION,
+    Sample,
+    lora,
+    written,
+)
 from tests.dialects.spelling import DIALECTS, kohya
 
 
@@ -37,6 +47,23 @@ def test_shapes_of_a_narrow_model_leave_it_to_the_names_and_the_metadata() -> No
     assert detect_family(narrow, {}).family == "sd1"
     assert "Nothing tells it from Stable Diffusion 2" in detect_family(narrow, {}).evidence
     assert detect_family(narrow, KOHYA_V2).family == "sd2"
+
+
+def test_one_layer_of_full_width_does_not_decide_for_a_narrow_model() -> None:
+    real = written("sd1", kohya, UNET_ATTENTION, lora)
+    narrow = {key: tuple(size // 8 or size for size in shape) for key, shape in real.items()}
+    stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k."
+    wide = {key: shape for key, shape in real.items() if key.startswith(stem)}
+    assert wide
+    assert detect_family(narrow | wide, KOHYA_V2).family == "sd2"
+
+
+def test_one_layer_of_the_refiners_width_does_not_make_a_refiner() -> None:
+    shapes = written("sdxl", kohya, UNET_ATTENTION, lora)
+    odd = "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_k.lora_down.weight"
+    assert shapes[odd] == (RANK, 2048)
+    detection = detect_family(shapes | {odd: (RANK, 1280)}, {})
+    assert (detection.family, detection.other) == ("sdxl", None)
 
 
 @pytest.mark.parametrize("value", ["True", "true"])

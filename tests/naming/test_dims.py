@@ -84,6 +84,11 @@ def test_lycoris_tensors_tell_the_weight(
         ({"weight": (48,), "on_input": ()}, Dims()),
         ({"lora_up.weight": (), "lora_down.weight": ()}, Dims()),
         ({"lokr_w1": (4,), "lokr_w2": (12, 6)}, Dims()),
+        # a crippled factor beside the two that replace it
+        (
+            {"lokr_w1": (4,), "lokr_w1_a": (4, 2), "lokr_w1_b": (2, 4), "lokr_w2": (12, 6)},
+            Dims(48, 24),
+        ),
         ({}, Dims()),
     ],
 )

@@ -134,3 +134,16 @@ def test_any_header_is_detected_without_raising(
     shapes: dict[str, tuple[int, ...]], metadata: dict[str, str]
 ) -> None:
     assert detect_family(shapes, metadata).evidence
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["lora_unet_conv_in", "lora_te_text_model_final_layer_norm", "x"]).flatmap(
+            lambda stem: st.sampled_from(list(PARTS)).map(lambda part: f"{stem}.{part}")
+        ),
+        st.lists(st.integers(0, 2**40), max_size=5).map(tuple),
+    )
+)
+def test_any_shapes_of_known_parts_are_detected_without_raising(shapes: dict[str, tuple[int, ...]]) -> None:
+    assert detect_family(shapes, {}).evidence
