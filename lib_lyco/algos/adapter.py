@@ -61,6 +61,9 @@ class Adapter(ABC):
     def delta(self, weight: Tensor) -> Tensor:
         """Returns `W' - W` in float32 (float64 for a float64 weight), on the weight's device.
 
+        `round(W + m * delta)`, summed in float32, is one rounding to the weight's dtype away from
+        the exact value, plus at most 8 * 2^-24 of the largest |W| and |m * delta| of the layer.
+
         Args:
             weight: The original weight, (o, i, ...).
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.operation import is_conv, operate, weight_of
 from lib_lyco.algos.tensor import beside, check_fit, require, shape_text
-from lib_lyco.errors import AdapterError
 
 SPARSE = ("bias_indices", "bias_values", "bias_size")
 
@@ -43,12 +42,11 @@ class Extras(Adapter):
         """Returns the adapter with the extras among the parts, or as it is where there are none.
 
         Raises:
-            AdapterError: A sparse residual is incomplete or points outside its size.
+            AdapterError: A sparse residual is incomplete.
         """
         sparse = None
         if any(part in parts for part in SPARSE):
             indices, values, size = require(parts, "sparse residual", *SPARSE)
-            _check_sparse(indices, values, size)
             sparse = (indices, values, size)
         dense, diff_b = parts.get("bias"), parts.get("diff_b")
         if dense is None and sparse is None and diff_b is None:
@@ -76,9 +74,12 @@ class Extras(Adapter):
         elements = torch.Size(shape).numel()
         if self.dense is not None and self.dense.numel() != elements:
             return f"bias is {shape_text(tuple(self.dense.shape))}, the weight is {shape_text(shape)}"
-        if self.sparse is not None and int(self.sparse[2].long().prod()) != elements:
-            size = shape_text(tuple(self.sparse[2].long().tolist()))
-            return f"bias_size is {size}, the weight is {shape_text(shape)}"
+        if self.sparse is not None:
+            size = tuple(self.sparse[2].long().flatten().tolist())
+            if torch.Size(size).numel() != elements:
+                return f"bias_size is {shape_text(size)}, the weight is {shape_text(shape)}"
+            if not _is_inside(*self.sparse):
+                return f"bias_indices point outside bias_size, {shape_text(size)}"
         if self.diff_b is not None and self.diff_b.numel() != shape[0]:
             return f"diff_b has {self.diff_b.numel()} elements, the weight has {shape[0]} rows"
         return None
@@ -124,18 +125,12 @@ class Extras(Adapter):
         return total
 
 
-def _check_sparse(indices: Tensor, values: Tensor, size: Tensor) -> None:
-    inside = (
+def _is_inside(indices: Tensor, values: Tensor, size: Tensor) -> bool:
+    """Whether a sparse residual is well formed and points into its own size."""
+    return (
         indices.dim() == 2
         and size.dim() == 1
         and indices.shape == (size.shape[0], values.numel())
         and bool((indices.long() >= 0).all())
         and bool((indices.long() < size.long()[:, None]).all())
     )
-    if not inside:
-        raise AdapterError(
-            "A sparse residual points outside its own size.",
-            where=", ".join(SPARSE),
-            got=f"indices {shape_text(tuple(indices.shape))}, size {size.tolist()}",
-            remedy="The file is damaged; extract it again.",
-        )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
-from lib_lyco.algos.tensor import beside, check_fit, number, require, shape_text
+from lib_lyco.algos.tensor import beside, check_fit, check_number, number, require, shape_text
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Ia3(Adapter):
     """(c,) for linear, (1, c, 1, 1) for conv"""
     on_input: Tensor
     """() 0 or 1, any dtype"""
-    scales_bias: bool = False
+    output_scaled: bool = False
+    """Whether training scaled the layer's output, bias and all."""
 
     @classmethod
     def decode(cls, parts: Mapping[str, Tensor], hints: Hints) -> Ia3:
@@ -40,8 +41,8 @@ class Ia3(Adapter):
             AdapterError: A part is missing or `on_input` is not a number.
         """
         weight, on_input = require(parts, cls.algo, "weight", "on_input")
-        side = bool(number(on_input, "on_input"))
-        return cls(weight, on_input, not side and (hints.bypass_mode or hints.before_lycoris_3))
+        check_number(on_input, "on_input")
+        return cls(weight, on_input, hints.bypass_mode or hints.before_lycoris_3)
 
     @property
     def rank(self) -> None:
@@ -62,13 +63,13 @@ class Ia3(Adapter):
         return _scaled(weight, beside(self.weight, weight), self._axis)
 
     def bias_delta(self, bias: Tensor | None) -> Tensor | None:
-        if bias is None or not self.scales_bias:
+        if bias is None or not self.output_scaled or self._axis == 1:
             return None
         return beside(bias, bias) * beside(self.weight, bias).reshape(-1)
 
     @property
     def _axis(self) -> int:
-        return 1 if number(self.on_input, "on_input") else 0
+        return 1 if number(self.on_input) else 0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.rotation import cayley_minus_identity, constrained, skew, turn_rows
-from lib_lyco.algos.tensor import beside, check_fit, matrix, number, require, shape_text
+from lib_lyco.algos.tensor import beside, check_fit, check_number, matrix, number, require, shape_text
 from lib_lyco.errors import AdapterError
 
 
@@ -133,7 +133,7 @@ def rotation_parts(
     _check_square(blocks, "oft_blocks", dims)
     alpha = parts.get("alpha")
     if alpha is not None:
-        number(alpha, "alpha")
+        check_number(alpha, "alpha")
     return blocks, alpha, parts.get("rescale")
 
 
@@ -146,7 +146,7 @@ def stored_rotation(blocks: Tensor, alpha: Tensor | None, rescale: Tensor | None
 def limited_skew(blocks: Tensor, alpha: Tensor | None, out: int, zero_clamps: bool) -> Tensor:
     """Returns Q under the constraint alpha · out, on the CPU in float64."""
     q = skew(blocks)
-    constraint = 0.0 if alpha is None else number(alpha, "alpha") * out
+    constraint = 0.0 if alpha is None else number(alpha) * out
     if constraint > 0:
         return constrained(q, constraint)
     return torch.zeros_like(q) if zero_clamps and alpha is not None else q

@@ -101,7 +101,7 @@ class InputOft(Adapter):
         b = self.block_size
         row, column = torch.triu_indices(b, b, offset=1)
         q = torch.zeros(self.upper.shape[0], b, b, dtype=torch.float64)
-        q[:, row, column] = self.upper.detach().to("cpu", torch.float64)
+        q[:, row, column] = self.upper.detach().cpu().double()
         q = q - q.transpose(-1, -2)
         if self.scaled is not None:
             q = q / (2 * (b - 1) ** 0.5)

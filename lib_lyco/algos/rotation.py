@@ -14,7 +14,7 @@ from lib_lyco.errors import AdapterError
 
 def skew(blocks: Tensor) -> Tensor:
     """Returns Q = B - Bᵀ of (..., b, b) on the CPU in float64."""
-    blocks = blocks.detach().to("cpu", torch.float64)
+    blocks = blocks.detach().cpu().double()
     return blocks - blocks.transpose(-1, -2)
 
 

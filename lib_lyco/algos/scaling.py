@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lib_lyco.algos.hints import Hints
-from lib_lyco.algos.tensor import number
+from lib_lyco.algos.tensor import check_number, number
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Scaling:
         """
         scaling = cls(alpha=parts.get("alpha"), override=parts.get("scale"))
         for part, tensor in scaling.tensors().items():
-            number(tensor, part)
+            check_number(tensor, part)
         if scaling.tensors() or hints.alpha is None:
             return scaling
         raised = (rank or 1) ** 0.5 if hints.rs_lora else 1.0
@@ -51,16 +51,16 @@ class Scaling:
     def over(self, rank: int | None) -> float:
         """Returns the scale for an inner dimension; 1 for an algorithm without one."""
         if self.override is not None:
-            return number(self.override, "scale")
+            return number(self.override)
         if self.alpha is None or rank is None:
             return 1.0
-        return number(self.alpha, "alpha") / rank
+        return number(self.alpha) / rank
 
     def kept(self, rank: int, new_rank: int) -> Scaling:
         """Returns a scaling that is at `new_rank` what this one is at `rank`."""
         if self.alpha is None or self.override is not None:
             return self
-        return Scaling(alpha=self.alpha.double() * new_rank / rank)
+        return Scaling(alpha=torch.tensor(number(self.alpha) * new_rank / rank, dtype=torch.float64))
 
     def tensors(self) -> dict[str, Tensor]:
         """The stored parts."""

@@ -17,7 +17,10 @@ def compute_dtype(weight: Tensor) -> torch.dtype:
 
 def beside(tensor: Tensor, weight: Tensor) -> Tensor:
     """Returns `tensor` on the weight's device, in the dtype its delta is computed in."""
-    return tensor.to(device=weight.device, dtype=compute_dtype(weight))
+    dtype = compute_dtype(weight)
+    if tensor.dtype == torch.float64:
+        tensor = tensor.to(dtype)  # before it travels: not every device knows float64
+    return tensor.to(device=weight.device, dtype=dtype)
 
 
 def matrix(tensor: Tensor) -> Tensor:
@@ -25,11 +28,11 @@ def matrix(tensor: Tensor) -> Tensor:
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def number(tensor: Tensor, part: str) -> float:
-    """Reads a stored scalar, which savers cast to any dtype and store with or without a dim.
+def check_number(tensor: Tensor, part: str) -> None:
+    """A stored scalar has one element; its value is not read, a file may be known by its header only.
 
     Raises:
-        AdapterError: The tensor is not one number.
+        AdapterError: It has another number of elements.
     """
     if tensor.numel() != 1:
         raise AdapterError(
@@ -38,6 +41,10 @@ def number(tensor: Tensor, part: str) -> float:
             got=f"shape {tuple(tensor.shape)}",
             expected="shape ()",
         )
+
+
+def number(tensor: Tensor) -> float:
+    """Reads a stored scalar, which savers cast to any dtype and store with or without a dim."""
     return float(tensor.item())
 
 

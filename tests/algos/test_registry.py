@@ -51,6 +51,15 @@ def test_parts_nobody_holds_are_left_over_with_a_reason() -> None:
     assert all("lora" in reason for reason in decoded.leftover.values())
 
 
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_decoding_reads_no_values(name: str) -> None:
+    parts = ALL[name]((24, 12, 3, 3), 2, 0)
+    headers = {part: tensor.to("meta") for part, tensor in parts.items()}
+    decoded = decode(headers, Hints())
+    assert decoded.adapter.rank == decode(parts, Hints()).adapter.rank
+    assert decoded.adapter.tensors().keys() == parts.keys()
+
+
 def test_unknown_parts_are_refused_by_name() -> None:
     with pytest.raises(AdapterError, match="surprise"):
         decode({"surprise": torch.zeros(1)}, Hints())

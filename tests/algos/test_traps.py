@@ -250,8 +250,8 @@ def test_sparse_residual_outside_its_size_is_refused() -> None:
         "bias_values": torch.ones(2),
         "bias_size": torch.tensor([4, 3]),
     }
-    with pytest.raises(AdapterError, match="outside its own size"):
-        decode({**parts, **sparse}, Hints())
+    with pytest.raises(AdapterError, match="outside bias_size, 4x3"):
+        delta({**parts, **sparse}, torch.zeros(4, 3))
     huge = {**sparse, "bias_size": torch.tensor([10**6, 10**6])}
     with pytest.raises(AdapterError, match="1000000x1000000"):
         delta({**parts, **huge}, torch.zeros(4, 3))
