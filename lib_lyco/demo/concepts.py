@@ -43,9 +43,9 @@ CONTROL_PROMPT = "a red circle on a blue background"
 
 
 def write_training_folder(
-    folder: Path, concepts: Sequence[Concept] = CONCEPTS, size: int = 128, repeats: int = 1
+    folder: Path, concepts: Sequence[Concept] = CONCEPTS, size: int = 128
 ) -> tuple[Path, ...]:
-    """Writes `REPEATS_name/name_1.png` and `.txt` for every crop, as a trainer expects them.
+    """Writes `name/name_1.png` and `.txt` for every crop.
 
     Returns:
         The images, in order.
@@ -55,7 +55,7 @@ def write_training_folder(
     """
     written: list[Path] = []
     for concept in concepts:
-        place = folder / f"{repeats}_{concept.name}"
+        place = folder / concept.name
         place.mkdir(parents=True, exist_ok=True)
         with Image.open(photograph_path(concept.photograph)) as photograph:
             for number, (left, top, side) in enumerate(concept.crops, start=1):

@@ -32,6 +32,12 @@ def progress_bar(total: int, what: str, unit: str) -> tqdm[NoReturn]:
     return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, file=sys.stderr, smoothing=0.1)
 
 
+def fraction_bar() -> tqdm[NoReturn]:
+    """A bar from 0 to 1 on stderr with the time left; a context manager."""
+    shape = "{percentage:3.0f}% |{bar}| {elapsed} passed, {remaining} left   {desc}"
+    return tqdm(total=1.0, bar_format=shape, dynamic_ncols=True, file=sys.stderr, smoothing=0)
+
+
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns wide enough for their cells; the first is aligned left, the others right."""
     lines = [titles, *rows]

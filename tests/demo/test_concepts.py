@@ -13,11 +13,10 @@ from lib_lyco.demo.photographs import HELD_OUT, photograph_path
 from lib_lyco.train.data.record import scan_folder
 
 
-def test_trainer_finds_every_picture_with_its_caption_and_repeats(tmp_path: Path) -> None:
-    written = write_training_folder(tmp_path, repeats=3)
+def test_trainer_finds_every_picture_with_its_caption(tmp_path: Path) -> None:
+    written = write_training_folder(tmp_path)
     scan = scan_folder(tmp_path, 1, "")
     assert [record.path for record in scan.records] == sorted(written)
-    assert {record.repeats for record in scan.records} == {3}
     captions = {concept.name: concept.caption for concept in CONCEPTS}
     assert all(record.caption == captions[record.path.stem.split("_")[0]] for record in scan.records)
 

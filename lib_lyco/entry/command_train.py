@@ -1,0 +1,89 @@
+"""`lyco train`: a config file and flags become a run, its events become lines and a bar."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from types import FrameType
+
+from lib_lyco.demo.embedded import checkpoint
+from lib_lyco.entry.device import add_device_flag, pick_device
+from lib_lyco.entry.terminal import complain, progress_bar, say
+from lib_lyco.models.load import load_model
+from lib_lyco.train.config import make_config
+from lib_lyco.train.config_file import load_config
+from lib_lyco.train.config_flags import add_flags, flag_values
+from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Started, Step
+from lib_lyco.train.loop import Stop
+from lib_lyco.train.precision import DTYPES
+from lib_lyco.train.run import train
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the config file and one flag per training option."""
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG.toml", help="options; a flag overrides its line"
+    )
+    add_device_flag(parser)
+    add_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Trains, and shows it; Ctrl-C ends the run at the next step and keeps what it has."""
+    flags = flag_values(arguments)
+    config = load_config(arguments.config).replaced(**flags) if arguments.config else make_config(flags)
+    device = pick_device(arguments.device)
+    model = load_model(config.base_model or checkpoint(), device, DTYPES[config.precision])
+    stop = Stop()
+    with stopping_on_interrupt(stop):
+        show(train(config, model, stop))
+
+
+@contextmanager
+def stopping_on_interrupt(stop: Stop) -> Generator[None]:
+    """Makes the first Ctrl-C a request to stop; the second one interrupts as usual."""
+
+    def request(_number: int, _frame: FrameType | None) -> None:
+        complain("Stopping after this step; what is trained is saved. Ctrl-C again to stop at once.")
+        stop.request()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, request)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def show(events: Iterable[Event]) -> None:
+    """Shows a run: the plan, a bar over its steps, each file."""
+    with progress_bar(0, "prepare", "step") as bar:
+        for event in events:
+            if isinstance(event, Step):
+                bar.set_postfix(epoch=event.epoch, loss=f"{event.average_loss:.4f}", refresh=False)
+                bar.update(event.step - bar.n)
+            elif isinstance(event, Caching):
+                bar.set_description(f"encode images {event.done}/{event.total}")
+            elif isinstance(event, Started):
+                bar.reset(event.plan.total_steps)
+                bar.set_description("train")
+                say(str(event.plan))
+                for note in event.plan.notes:
+                    say(f"note: {note}")
+            else:
+                say(describe(event))
+
+
+def describe(event: Saved | Finished | Failed) -> str:
+    """One line for an event that is no progress."""
+    if isinstance(event, Saved):
+        return f"saved {event.path} (epoch {event.epoch}, step {event.step}, {event.reason})"
+    if isinstance(event, Failed):
+        return f"failed at step {event.step}; " + (
+            f"kept {event.saved}" if event.saved else "nothing to keep"
+        )
+    verb = "stopped" if event.stopped else "finished"
+    figures = f"loss {event.loss:.4f}, {event.seconds:.0f} s"
+    return f"{verb} at step {event.step}: {figures}, {event.path or 'no file'}"
