@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
-from lib_lyco.algos.tensor import beside, check_fit, require, shape_text
+from lib_lyco.algos.tensor import beside, check_fit, optional, require, shape_text
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Full(Adapter):
     def decode(cls, parts: Mapping[str, Tensor], hints: Hints) -> Full:
         """Builds the adapter from `diff`, `diff_b` or both."""
         del hints
-        return cls(parts.get("diff"), parts.get("diff_b"))
+        return cls(optional(parts, cls.algo, "diff", dims=1), optional(parts, cls.algo, "diff_b", dims=1))
 
     @property
     def rank(self) -> None:
@@ -83,7 +83,7 @@ class SetWeight(Adapter):
             AdapterError: It is missing.
         """
         del hints
-        return cls(*require(parts, cls.algo, "set_weight"))
+        return cls(*require(parts, cls.algo, "set_weight", dims=1))
 
     @property
     def rank(self) -> None:

@@ -40,7 +40,7 @@ class Ia3(Adapter):
         Raises:
             AdapterError: A part is missing or `on_input` is not a number.
         """
-        weight, on_input = require(parts, cls.algo, "weight", "on_input")
+        weight, on_input = require(parts, cls.algo, "weight", "on_input", dims=0)
         check_number(on_input, "on_input")
         return cls(weight, on_input, hints.bypass_mode or hints.before_lycoris_3)
 
@@ -95,7 +95,7 @@ class PeftIa3(Adapter):
             AdapterError: It is missing.
         """
         del hints
-        return cls(*require(parts, cls.algo, "ia3_l"))
+        return cls(*require(parts, cls.algo, "ia3_l", dims=1))
 
     @property
     def rank(self) -> None:

@@ -94,7 +94,7 @@ class LoHa(Adapter):
     def delta(self, weight: Tensor) -> Tensor:
         check_fit(self.misfit(tuple(weight.shape)), self.algo)
         (a1, b1), (a2, b2) = self._halves(weight)
-        return ((a1 * self.scale) @ b1).mul_(a2 @ b2).reshape(weight.shape)
+        return (((a1 * self.scale) @ b1) * (a2 @ b2)).reshape(weight.shape)
 
     def low_rank(self) -> LowRank | None:
         """The face-splitting factors, where 3 r² (o + i) < o i: there they save work and memory."""

@@ -12,7 +12,7 @@ from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.operation import is_conv, operate, weight_of
 from lib_lyco.algos.scaling import Scaling
-from lib_lyco.algos.tensor import beside, check_fit, check_inner, matrix, require, shape_text
+from lib_lyco.algos.tensor import beside, check_fit, check_inner, matrix, optional, require, shape_text
 
 _NAMES = ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")
 
@@ -59,10 +59,10 @@ class LoKr(Adapter):
         held: dict[str, Tensor] = {}
         for factor in ("w1", "w2"):
             if f"lokr_{factor}" in parts:
-                held[factor] = parts[f"lokr_{factor}"]
+                (held[factor],) = require(parts, cls.algo, f"lokr_{factor}")
                 continue
             a, b = require(parts, cls.algo, f"lokr_{factor}_a", f"lokr_{factor}_b")
-            core = parts.get("lokr_t2") if factor == "w2" else None
+            core = optional(parts, cls.algo, "lokr_t2") if factor == "w2" else None
             names = (f"lokr_{factor}_a", f"lokr_{factor}_b")
             if core is None:
                 check_inner(cls.algo, names, (matrix(a).shape[1], b.shape[0]))

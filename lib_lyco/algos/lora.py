@@ -12,7 +12,7 @@ from lib_lyco.algos.adapter import Adapter, LowRank
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.operation import two_stage
 from lib_lyco.algos.scaling import Scaling
-from lib_lyco.algos.tensor import beside, check_fit, check_inner, matrix, require, shape_text
+from lib_lyco.algos.tensor import beside, check_fit, check_inner, matrix, optional, require, shape_text
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Lora(Adapter):
             AdapterError: A factor is missing, or the factors do not fit each other.
         """
         up, down = require(parts, cls.algo, "lora_up.weight", "lora_down.weight")
-        mid = parts.get("lora_mid.weight")
+        mid = optional(parts, cls.algo, "lora_mid.weight")
         names = ("lora_up.weight", "lora_down.weight")
         if mid is None:
             check_inner(cls.algo, names, (matrix(up).shape[1], down.shape[0]))

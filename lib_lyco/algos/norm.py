@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
-from lib_lyco.algos.tensor import beside, check_fit, shape_text
+from lib_lyco.algos.tensor import beside, check_fit, optional, shape_text
 from lib_lyco.errors import AdapterError
 
 
@@ -33,7 +33,7 @@ class Norm(Adapter):
     def decode(cls, parts: Mapping[str, Tensor], hints: Hints) -> Norm:
         """Builds the adapter from `w_norm`, `b_norm` or both."""
         del hints
-        return cls(parts.get("w_norm"), parts.get("b_norm"))
+        return cls(optional(parts, cls.algo, "w_norm", dims=1), optional(parts, cls.algo, "b_norm", dims=1))
 
     @property
     def rank(self) -> None:

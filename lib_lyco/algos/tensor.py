@@ -48,11 +48,11 @@ def number(tensor: Tensor) -> float:
     return float(tensor.item())
 
 
-def require(parts: Mapping[str, Tensor], algo: str, *names: str) -> tuple[Tensor, ...]:
+def require(parts: Mapping[str, Tensor], algo: str, *names: str, dims: int = 2) -> tuple[Tensor, ...]:
     """Returns the named parts.
 
     Raises:
-        AdapterError: One of them is missing.
+        AdapterError: One of them is missing, empty, or has less than `dims` dims.
     """
     missing = [name for name in names if name not in parts]
     if missing:
@@ -62,7 +62,25 @@ def require(parts: Mapping[str, Tensor], algo: str, *names: str) -> tuple[Tensor
             expected=", ".join(names),
             remedy="The file is damaged or was cut; get it again or retrain it.",
         )
+    for name in names:
+        if parts[name].dim() < dims or not parts[name].numel():
+            raise AdapterError(
+                f"{name} of a {algo} layer cannot be read.",
+                where=name,
+                got=shape_text(tuple(parts[name].shape)),
+                expected=f"at least {dims} dims, none of them 0",
+                remedy="The file is damaged; get it again or retrain it.",
+            )
     return tuple(parts[name] for name in names)
+
+
+def optional(parts: Mapping[str, Tensor], algo: str, name: str, dims: int = 2) -> Tensor | None:
+    """Returns the named part, or None if it is absent.
+
+    Raises:
+        AdapterError: It is empty, or has less than `dims` dims.
+    """
+    return require(parts, algo, name, dims=dims)[0] if name in parts else None
 
 
 def check_inner(algo: str, names: tuple[str, str], sizes: tuple[int, int]) -> None:

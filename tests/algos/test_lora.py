@@ -149,3 +149,11 @@ def test_incomplete_or_torn_parts_are_refused() -> None:
         decode({**parts, "lora_down.weight": parts["lora_down.weight"][:3]}, Hints())
     with pytest.raises(AdapterError, match="alpha is not a single number"):
         decode({**parts, "alpha": torch.ones(2)}, Hints())
+
+
+def test_truncated_tucker_uses_the_first_ranks_of_the_core() -> None:
+    up, mid, down = noise(6, 4), noise(4, 4, 3, 3, seed=1), noise(4, 5, seed=2)
+    parts = {"lora_up.weight": up, "lora_mid.weight": mid, "lora_down.weight": down}
+    got = lora(parts).truncated(2).delta(torch.zeros(6, 5, 3, 3))
+    expected = torch.einsum("om,mnxy,ni->oixy", up[:, :2], mid[:2, :2], down[:2])
+    torch.testing.assert_close(got, expected)

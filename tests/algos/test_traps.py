@@ -312,3 +312,9 @@ def test_tlora_with_more_ranks_than_the_weight_has_takes_all_there_are() -> None
     parts = factors(p_layer__weight=(3, 4), q_layer__weight=(4, 5), lambda_layer=(1, 4))
     trained = parts["p_layer.weight"] * parts["lambda_layer"] @ parts["q_layer.weight"]
     torch.testing.assert_close(delta(parts, weight), trained - weight, atol=1e-5, rtol=1e-4)
+
+
+def test_lokr_with_two_inner_dims_is_scaled_by_that_of_w2() -> None:
+    parts = factors(lokr_w1_a=(4, 2), lokr_w1_b=(2, 4), lokr_w2_a=(3, 1), lokr_w2_b=(1, 3))
+    adapter = decode({**parts, "alpha": torch.tensor(3.0)}, Hints()).adapter
+    assert (adapter.rank, adapter.scale) == (1, 3.0)
