@@ -46,7 +46,7 @@ class Extras(Adapter):
         """
         sparse = None
         if any(part in parts for part in SPARSE):
-            indices, values, size = require(parts, "sparse residual", *SPARSE)
+            indices, values, size = require(parts, "sparse residual", *SPARSE, dims=1)
             sparse = (indices, values, size)
         dense, diff_b = parts.get("bias"), parts.get("diff_b")
         if dense is None and sparse is None and diff_b is None:
