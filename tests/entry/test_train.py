@@ -1,0 +1,108 @@
+"""`lyco train`: options from file and flags, what is shown, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lib_lyco.demo.concepts import CAT, write_training_folder
+from lib_lyco.entry import command_train
+from lib_lyco.entry.cli import main
+from lib_lyco.entry.command_train import show, stopping_on_interrupt
+from lib_lyco.files.header import read_header
+from lib_lyco.train.events import Event, Failed, Finished, Saved, Step
+from lib_lyco.train.loop import Stop
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_training_folder(folder, [CAT], size=64)
+    return folder
+
+
+def write_config(folder: Path, images: Path, model: Path) -> Path:
+    config = folder / "cat.toml"
+    lines = {
+        "base_model": model.as_posix(),
+        "images": images.as_posix(),
+        "output": (folder / "out").as_posix(),
+        "name": "cat",
+    }
+    text = "\n".join(f'{name} = "{value}"' for name, value in lines.items())
+    config.write_text(f"{text}\nresolution = 64\nbuckets = false\nmax_steps = 2\n", encoding="utf-8")
+    return config
+
+
+def test_flags_override_the_file_and_a_network_is_left(
+    tmp_path: Path, images: Path, small_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, images, small_model)
+    assert main(["train", str(config), "--name", "other", "--rank", "3", "--max-steps", "1"]) == 0
+    metadata = read_header(tmp_path / "out" / "other.safetensors").metadata
+    assert (metadata["ss_network_dim"], metadata["ss_steps"]) == ("3", "1")
+    out = capsys.readouterr().out
+    assert (
+        "1 steps" in out and f"saved {tmp_path / 'out' / 'other.safetensors'}" in out and "finished" in out
+    )
+
+
+def test_mistake_in_the_file_is_told_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "bad.toml"
+    config.write_text("rnak = 4\n", encoding="utf-8")
+    assert main(["train", str(config)]) == 2
+    err = capsys.readouterr().err
+    assert "rnak" in err and "bad.toml" in err and "did you mean rank?" in err
+
+
+def test_first_interrupt_asks_to_stop_and_the_second_interrupts(capsys: pytest.CaptureFixture[str]) -> None:
+    stop, before = Stop(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stopping_on_interrupt(stop):
+        assert not stop.requested
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "is saved" in capsys.readouterr().err
+
+
+def test_interrupt_during_a_run_keeps_what_is_trained(
+    tmp_path: Path, images: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt_after_first(events: Iterator[Event]) -> None:
+        for event in events:
+            seen.append(event)
+            if isinstance(event, Step):
+                signal.raise_signal(signal.SIGINT)
+
+    seen: list[Event] = []
+    monkeypatch.setattr(command_train, "show", interrupt_after_first)
+    assert main(["train", str(write_config(tmp_path, images, small_model)), "--max-steps", "50"]) == 0
+    finished = seen[-1]
+    assert isinstance(finished, Finished) and finished.stopped and finished.step == 1
+    assert finished.path is not None and read_header(finished.path).metadata["ss_steps"] == "1"
+
+
+def test_show_tells_saves_failures_and_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    show(
+        [
+            Step(1, 2, 1, 0.5, 0.5, {}, 1.0, 1.0),
+            Saved(Path("a.safetensors"), 1, 1, "epoch"),
+            Failed(2, "no", Path("b.safetensors")),
+            Failed(0, "no", None),
+            Finished(Path("c.safetensors"), 2, 0.25, 9.6, stopped=True),
+        ]
+    )
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "saved a.safetensors (epoch 1, step 1, epoch)",
+        "failed at step 2; kept b.safetensors",
+        "failed at step 0; nothing to keep",
+        "stopped at step 2: loss 0.2500, 10 s, c.safetensors",
+    ]
+    assert "loss=0.5000" in err
