@@ -45,6 +45,15 @@ def residual(shape: tuple[int, ...], rank: int, seed: int) -> Parts:
     return {**lora(shape, rank, seed), "bias": noise(*shape, seed=seed + 9), "diff_b": noise(shape[0])}
 
 
+def sparse_residual(shape: tuple[int, ...], rank: int, seed: int) -> Parts:
+    sparse = {
+        "bias_indices": torch.stack([torch.arange(5) * (size - 1) // 4 for size in shape]).to(torch.int16),
+        "bias_values": noise(5, seed=seed + 9),
+        "bias_size": torch.tensor(shape, dtype=torch.int16),
+    }
+    return {**lora(shape, rank, seed), **sparse}
+
+
 def loha(shape: tuple[int, ...], rank: int, seed: int) -> Parts:
     o, columns = shape[0], _columns(shape)
     factors = _noise(
@@ -166,6 +175,7 @@ ADDITIVE: dict[str, Make] = {
         lora,
         tucker,
         residual,
+        sparse_residual,
         loha,
         loha_tucker,
         lokr_whole,

@@ -15,7 +15,7 @@ from tests.algos.samples import ALL
 from tests.oracles.layers import noise
 
 WORDS = {
-    **dict.fromkeys(("lora", "tucker", "residual"), "lora"),
+    **dict.fromkeys(("lora", "tucker", "residual", "sparse_residual"), "lora"),
     **dict.fromkeys(("loha", "loha_tucker"), "loha"),
     **dict.fromkeys(("lokr_whole", "lokr_split", "lokr_tucker"), "lokr"),
     **dict.fromkeys(("oft", "oft_diag"), "diag-oft"),
