@@ -1,4 +1,4 @@
-"""Made-up base models: the names and shapes of real ones, at any width, with random weights.
+"""Made-up base models and networks: the names and shapes of real ones, at any width, random weights.
 
 They prove plumbing, not pictures: loading, naming, applying, memory, speed. Nothing of them is kept
 in the repository; whoever needs one writes it into a folder of their own.
@@ -21,12 +21,16 @@ from lib_lyco.demo.madeup_yaml import yaml_text
 from lib_lyco.files.save import save_tensors
 from lib_lyco.models.plan import ModelPlan
 from lib_lyco.models.settings import FACTS_KEY
-from lib_lyco.models.sources import Source, part_sources
+from lib_lyco.models.sources import Source, part_sources, plan_layers
 from lib_lyco.models.vae_layers import VaePlan
 from lib_lyco.naming import sd1, sd2, sdxl
 from lib_lyco.naming.clip import ClipPlan
+from lib_lyco.naming.kohya import kohya_stem
+from lib_lyco.naming.place import Layer
+from lib_lyco.naming.table import layer_table
 
 Known = Literal["sd1", "sd2", "sdxl"]
+Algo = Literal["lora", "locon", "loha", "lokr", "ia3", "full"]
 
 FULL = MappingProxyType(
     {
@@ -38,6 +42,11 @@ FULL = MappingProxyType(
     }
 )
 """The published plans."""
+
+_VERSIONS = {"sd1": "sd_v1", "sd2": "sd_v2_v", "sdxl": "sdxl_base_v1-0"}
+_CONV_BLOCKS = (".resnets.", ".downsamplers.", ".upsamplers.")
+_DELTA = 0.05
+"""How large a network's change is beside the weights it changes."""
 
 _HEADS = 4
 _SIZE_WIDTH = 32
@@ -89,6 +98,72 @@ def write_checkpoint(
     save_tensors(path, tensors, metadata)
     path.with_suffix(".yaml").write_text(yaml_text(plan, heads), encoding="utf-8")
     return path
+
+
+def network_tensors(
+    plan: ModelPlan, algo: Algo = "lora", rank: int = 4, seed: int = 0, dtype: torch.dtype = torch.float16
+) -> dict[str, Tensor]:
+    """A made-up network for a base model of this plan (`FULL[family]` or `small_plan`), under kohya's keys.
+
+    It has the layers that sd-scripts trains (attention blocks and text encoders; with "locon" and
+    "full" also the 3x3 convs of resnets and samplers), alpha half the rank, and changes that are
+    small beside the weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, Tensor] = {}
+    for component in layer_table(plan.family).components:
+        for layer in plan_layers(plan, component):
+            if _is_trained(layer, algo):
+                stem = kohya_stem(layer.name, plan.family)
+                for part, value in _parts(algo, layer.shape, rank, generator).items():
+                    tensors[f"{stem}.{part}"] = value.to(dtype)
+    return tensors
+
+
+def network_metadata(plan: ModelPlan, algo: Algo = "lora", rank: int = 4) -> dict[str, str]:
+    """What a trainer writes beside `network_tensors`."""
+    by_kohya = algo == "lora"
+    return {
+        "ss_base_model_version": _VERSIONS[plan.family],
+        "ss_v2": str(plan.family == "sd2"),
+        "ss_network_module": "networks.lora" if by_kohya else "lycoris.kohya",
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(rank / 2),
+        "ss_network_args": "{}" if by_kohya else json.dumps({"algo": algo}),
+    }
+
+
+def _is_trained(layer: Layer, algo: Algo) -> bool:
+    path, ndim = layer.name.path, len(layer.shape)
+    if algo == "ia3":
+        return path.endswith((".to_k", ".to_v", ".ff.net.2", ".k_proj", ".v_proj", ".mlp.fc2"))
+    if layer.name.component != "unet":
+        return ndim == 2 and ".encoder." in path
+    if ".attentions." in path:
+        return ndim >= 2
+    return algo in ("locon", "full") and ndim == 4 and any(block in path for block in _CONV_BLOCKS)
+
+
+def _parts(algo: Algo, shape: tuple[int, ...], rank: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """One layer's tensors; `shape` is (o, i, ...). Alpha is half the rank: factors are twice as large."""
+    o, i, *kernel = shape
+    flat, size = math.prod(shape[1:]), _DELTA / math.sqrt(math.prod(shape[1:]))
+
+    def noise(*dims: int) -> Tensor:
+        return torch.randn(dims, generator=generator)
+
+    if algo == "full":
+        return {"diff": size * noise(*shape)}
+    if algo == "ia3":
+        return {"weight": _DELTA * noise(o), "on_input": torch.tensor(0.0)}
+    if algo == "lokr":
+        return {"lokr_w1": noise(4, 4), "lokr_w2": size * noise(o // 4, i // 4, *kernel)}
+    alpha = {"alpha": torch.tensor(rank / 2)}
+    if algo == "loha":
+        first = {"hada_w1_a": 2 * size * noise(o, rank), "hada_w1_b": noise(rank, flat)}
+        return first | {"hada_w2_a": noise(o, rank), "hada_w2_b": noise(rank, flat) / rank} | alpha
+    up = 2 * size / math.sqrt(rank) * noise(o, rank, *(1 for _ in kernel))
+    return {"lora_up.weight": up, "lora_down.weight": noise(rank, i, *kernel)} | alpha
 
 
 def _tensors(plan: ModelPlan, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
