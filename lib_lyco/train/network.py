@@ -74,7 +74,7 @@ class TrainableLayer:
     @torch.no_grad()
     def delta(self) -> Tensor:
         """What the trained forward adds to the base weight at full rank, (o, i, ...) float32."""
-        return self.algo.delta(self).float().reshape(self.weight.shape)
+        return self.algo.delta(self).detach().float().reshape(self.weight.shape)
 
     def parts(self) -> Parts:
         """The layer as a file stores it, so that every reader's delta is this forward's."""

@@ -57,18 +57,18 @@ class Optimisation:
         max_grad_norm: float,
         scaler: LossScaler | None = None,
     ) -> None:
-        self._groups = tuple(groups)
+        self.groups = tuple(groups)
         self._factor = factor
         self._max_grad_norm = max_grad_norm
         self._scaler = scaler
         self._adamw = torch.optim.AdamW(
-            [{"params": list(group.parameters), "lr": group.learning_rate} for group in self._groups],
+            [{"params": list(group.parameters), "lr": group.learning_rate} for group in self.groups],
             weight_decay=weight_decay,
         )
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """The learning rate of each group at a step (from 0)."""
-        return {group.name: group.learning_rate * self._factor(step) for group in self._groups}
+        return {group.name: group.learning_rate * self._factor(step) for group in self.groups}
 
     @property
     def tolerates_overflow(self) -> bool:
@@ -86,7 +86,7 @@ class Optimisation:
             False if a gradient was not finite and the optimiser has not seen it. With loss scaling
             that is ordinary: the scale has been lowered for the next step.
         """
-        parameters = [parameter for group in self._groups for parameter in group.parameters]
+        parameters = [parameter for group in self.groups for parameter in group.parameters]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if self._scaler is not None:
             self._scaler.unscale(gradients)

@@ -94,4 +94,10 @@ class TinyModel:
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         for part in (self.unet, self.text):
-            part.enable_gradient_checkpointing() if part is self.unet and enabled else None
+            part.train(enabled)
+        if enabled:
+            self.unet.enable_gradient_checkpointing()
+            self.text.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            self.unet.disable_gradient_checkpointing()
+            self.text.gradient_checkpointing_disable()

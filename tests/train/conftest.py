@@ -1,0 +1,73 @@
+"""Fixtures: one thread, the tiny base model, folders of real photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import skimage
+import torch
+from PIL import Image
+
+from lib_lyco.train.config import TrainConfig
+from tests.train.tiny import TinyModel
+
+PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models are faster with it, and sums have one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny() -> TinyModel:
+    return TinyModel()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A parent folder: two cats (one captioned) twice, one wide picture once; small copies."""
+    root = tmp_path / "photographs"
+    for folder, name, box in (
+        ("2_chelsea cat", "chelsea.png", (60, 0, 360, 300)),
+        ("2_chelsea cat", "astronaut.png", None),
+        ("1_object", "coffee.png", None),
+    ):
+        place = root / folder
+        place.mkdir(parents=True, exist_ok=True)
+        with Image.open(PHOTOGRAPHS / name) as photograph:
+            cut = photograph.convert("RGB").crop(box or (0, 0, *photograph.size))
+            cut.thumbnail((96, 96))
+            cut.save(place / name)
+    (root / "2_chelsea cat" / "chelsea.txt").write_text("a cat, whiskers", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def make_config(photographs: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A config for the tiny model on the photographs; 5 batches per epoch, one epoch."""
+
+    def make(**values: object) -> TrainConfig:
+        base: dict[str, object] = {
+            "images": str(photographs),
+            "resolution": (64, 64),
+            "bucket_min": 32,
+            "bucket_max": 128,
+            "bucket_step": 16,
+            "rank": 4,
+            "alpha": 2.0,
+            "epochs": 1,
+            "learning_rate": 1e-2,
+            "output": str(tmp_path / "output"),
+            "save_precision": "fp32",
+            "seed": 7,
+        }
+        return TrainConfig(**(base | values))  # type: ignore[arg-type]
+
+    return make
