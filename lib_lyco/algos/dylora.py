@@ -14,7 +14,7 @@ from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.lora import Lora
 from lib_lyco.algos.scaling import Scaling
 
-Convention = Literal["kohya", "lycoris"]
+Convention = Literal["kohya", "lycoris", "folded"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class DyLora(Adapter):
 
         sd-scripts  s(n) = alpha / r · √(r / n)      (so n = r is plain LoRA)
         LyCORIS     s(n) = alpha / (n / step)        (so n = r is `step` times plain LoRA)
+        ours        s(n) = alpha / n                 (LyCORIS' rule, `step` folded into alpha, so
+                                                      that any reader is right at n = r)
 
     The files have LoRA's keys and nothing else; only metadata tells them apart, and without it
     they are read as LoRA. A rank in between trained ones is rounded down to one (up to the first).
@@ -37,7 +39,7 @@ class DyLora(Adapter):
     """All r ranks, as stored."""
     convention: Convention
     step: int
-    """kohya's `unit`, LyCORIS' `block_size`."""
+    """kohya's `unit`, LyCORIS' and our `block_size`."""
     active: int
     """The sub-rank in use, n."""
 
@@ -53,6 +55,8 @@ class DyLora(Adapter):
             return lora
         if hints.is_kohya_dylora:
             return cls(lora, "kohya", hints.unit, lora.rank)
+        if hints.folded_block_size is not None:
+            return cls(lora, "folded", hints.folded_block_size, lora.rank)
         if hints.is_lycoris_dylora:
             return cls(lora, "lycoris", hints.block_size, lora.rank)
         return lora
@@ -68,7 +72,8 @@ class DyLora(Adapter):
             return plain
         if self.convention == "kohya":
             return plain * (full / self.active) ** 0.5
-        return plain * full / (self.active / self.step)
+        folded = 1 if self.convention == "folded" else self.step
+        return plain * folded * full / self.active
 
     def tensors(self) -> dict[str, Tensor]:
         return self.lora.tensors()

@@ -27,6 +27,8 @@ class Hints:
     """kohya's DyLoRA: the step between trained sub-ranks."""
     block_size: int = 4
     """LyCORIS' DyLoRA: ranks per block."""
+    folded_block_size: int | None = None
+    """DyLoRA of this project: LyCORIS' block size, its scale already folded into alpha."""
     rs_lora: bool = False
     """Trained with alpha / sqrt(rank)."""
     alpha: float | None = None
@@ -81,6 +83,7 @@ class Hints:
             algo=str(args.get("algo", "")).lower(),
             unit=_positive(args.get("unit"), 1),
             block_size=_positive(args.get("block_size"), 4),
+            folded_block_size=_positive(args.get("dylora_block_size"), 0) or None,
             rs_lora=_truth(args.get("rs_lora")) or _truth(peft.get("use_rslora")),
             alpha=_number(peft.get("lora_alpha")),
             bypass_mode=_truth(args.get("bypass_mode")),

@@ -153,6 +153,20 @@ def test_lycoris_dylora_has_the_trained_scale_at_every_sub_rank(case: LayerCase,
     torch.testing.assert_close(adapter.delta(case.layer.weight), expected)
 
 
+def test_dylora_with_its_scale_folded_into_alpha_is_the_same_at_every_sub_rank() -> None:
+    case = linear()
+    module = DyLoraModule("m", case.layer, lora_dim=6, alpha=3, block_size=2)
+    parts = fill(module)
+    folded = {**parts, "alpha": parts["alpha"] * 2}
+    hints = Hints.from_metadata({"ss_network_args": '{"dylora_block_size": "2"}'})
+    full = decode(folded, Hints()).adapter.delta(case.layer.weight)
+    torch.testing.assert_close(decode(folded, hints).adapter.delta(case.layer.weight), full)
+    for blocks in (1, 2, 3):
+        expected = module.get_diff_weight(rank=2 * (blocks - 1))[0].detach()
+        cut = decode(folded, hints).adapter.truncated(2 * blocks)
+        torch.testing.assert_close(cut.delta(case.layer.weight), expected)
+
+
 @pytest.mark.parametrize("norm", [nn.LayerNorm(12), nn.GroupNorm(3, 12)], ids=["layer", "group"])
 def test_norm_agrees_with_forward(norm: nn.LayerNorm | nn.GroupNorm) -> None:
     shape = (2, 5, 12) if isinstance(norm, nn.LayerNorm) else (2, 12, 4, 3)
