@@ -118,9 +118,11 @@ def effects(name: str, watch: Watch) -> Iterator[str]:
 def main() -> None:
     """Checks the modules named on the command line."""
     sys.dont_write_bytecode = True
-    preload(sorted(third_party_names(read_sources("lib_lyco"))))
+    names = sys.argv[1:]
+    sources = [one for one in read_sources("lib_lyco") if one.name.removesuffix(".__init__") in names]
+    preload(sorted(third_party_names(sources)))
     watch = Watch()
-    for name in sys.argv[1:]:
+    for name in names:
         for effect in effects(name, watch):
             sys.stdout.write(f"{effect}\n")
 
