@@ -45,13 +45,16 @@ def lay_out(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Layou
     """
     names = {key: _demand_stored_name(key, tensor) for key, tensor in tensors.items()}
     rank = {name: place for place, name in enumerate(STORED)}
-    order = sorted(tensors, key=lambda key: (-rank[names[key]], key.encode("utf-8")))
+    order = sorted(tensors, key=lambda key: (-rank[names[key]], key))
     fields: dict[str, object] = {METADATA_KEY: dict(metadata)}
     end = 0
     for key in order:
         start, end = end, end + tensors[key].numel() * STORED[names[key]].size
         fields[key] = {"dtype": names[key], "shape": list(tensors[key].shape), "data_offsets": [start, end]}
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    try:
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FileError("A name or the metadata is not valid text", got=str(error)) from error
     text += b" " * (-len(text) % _ALIGNMENT)
     if len(text) > MAX_HEADER_BYTES:
         raise FileError(

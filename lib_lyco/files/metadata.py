@@ -9,6 +9,7 @@ and so does a value that is not what its key promises (`ss_network_dim` is `Dyna
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -147,7 +148,7 @@ def _read(text: str, kind: Kind) -> Value:
         return int(text)
     if kind is Kind.FLOAT:
         # kohya writes what it was given: `1` stays a whole number, so that it is written as `1` again
-        return int(text) if text.lstrip("-").isdecimal() else float(text)
+        return int(text) if text.lstrip("-").isdecimal() else _finite(text)
     if kind is Kind.FLAG:
         flag = _FLAGS.get(text.lower())
         if flag is None:
@@ -159,3 +160,10 @@ def _read(text: str, kind: Kind) -> Value:
             raise ValueError(text)
         return int(match[1]), int(match[2] or match[1])
     return cast("Value", json.loads(text)) if kind is Kind.JSON else text
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
