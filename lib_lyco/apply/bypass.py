@@ -90,7 +90,9 @@ def can_bypass(pair: Pair) -> bool:
     its `out_proj`.
     """
     target, module = pair.target, pair.target.module
-    if not pair.adapter.additive or pair.channels or pair.whole or target.rows or target.weight != "weight":
+    is_sliced = bool(pair.channels or pair.whole or target.rows)
+    is_turned = target.transposed or target.swapped_halves
+    if not pair.adapter.additive or is_sliced or is_turned or target.weight != "weight":
         return False
     if isinstance(pair.adapter, Norm):
         return isinstance(module, (nn.LayerNorm, nn.GroupNorm))

@@ -106,7 +106,7 @@ def _fit(target: Target, adapter: Adapter, places: tuple[Target, ...]) -> Pair |
         return f"{type(target.module).__name__} has no parameter named {target.weight}"
     if not parameter.dtype.is_floating_point:
         return f"its weight is stored as {parameter.dtype}, which no delta can be added to"
-    shape = tuple(parameter.shape)
+    shape = tuple(parameter.shape[::-1] if target.transposed else parameter.shape)
     whole: tuple[Target, ...] = ()
     if target.rows is not None:
         shape = (target.rows[1] - target.rows[0], *shape[1:])

@@ -58,13 +58,8 @@ class Failure:
 
 @contextmanager
 def exact_arithmetic(device_types: set[str]) -> Generator[None, None, None]:
-    """Shuts out what a caller may have switched on: autocast, gradients, inference mode.
-
-    A merge made under autocast would round its products to half; a tensor made in inference mode
-    could never be trained through again.
-    """
+    """Shuts out autocast, which would round products to half, and gradients."""
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         for device_type in sorted(device_types & _AUTOCAST_DEVICES):
             stack.enter_context(torch.autocast(device_type, enabled=False))
@@ -155,7 +150,7 @@ def bias_delta(pair: Pair, original: Tensor | None, originals: Originals) -> Ten
     if pair.whole:
         bias = originals.join_biases(pair.whole)
     else:
-        bias = None if original is None else _block(original, pair)
+        bias = None if original is None else _unswap(_block(original, pair), pair)
     if bias is not None:
         bias = bias.to(_compute_dtype(bias))
     return pair.adapter.bias_delta(bias)
@@ -170,14 +165,16 @@ def _split(
 ) -> tuple[list[tuple[Term, LowRank]], list[Term], list[Failure]]:
     """Parts the terms that are products from the others.
 
-    A slice of a product is left to the others; so is a float64 weight, factors being float32.
+    A product that is not added as it stands is left to the others; so is one on a float64 weight,
+    factors being float32.
     """
     low_rank: list[tuple[Term, LowRank]] = []
     dense: list[Term] = []
     failures: list[Failure] = []
     for term in terms:
         pair = term.pair
-        is_sliced = bool(pair.whole or pair.channels)
+        target = pair.target
+        is_sliced = bool(pair.whole or pair.channels or target.transposed or target.swapped_halves)
         try:
             factors = None if is_sliced or compute == torch.float64 else pair.adapter.low_rank()
         except AdapterError as error:
@@ -194,7 +191,9 @@ def _add_dense(total: Tensor, wide: Tensor, terms: Sequence[Term], originals: Or
     failures: list[Failure] = []
     for term in terms:
         pair = term.pair
-        weight = originals.join_weights(pair.whole).to(wide) if pair.whole else _block(wide, pair)
+        weight = (
+            originals.join_weights(pair.whole).to(wide) if pair.whole else _unswap(_block(wide, pair), pair)
+        )
         try:
             delta = pair.adapter.delta(weight)
         except AdapterError as error:
@@ -221,16 +220,23 @@ def _add_low_rank(total: Tensor, terms: Sequence[tuple[Term, LowRank]]) -> None:
 
 
 def _block(tensor: Tensor, pair: Pair) -> Tensor:
-    """The view of a whole parameter (weight or bias) that belongs to a pair."""
+    """The view of a whole parameter (weight or bias) that belongs to a pair, as (o, ...)."""
     rows = pair.target.rows
+    if pair.target.transposed and tensor.dim() == 2:
+        tensor = tensor.T
     block = tensor if rows is None else tensor[rows[0] : rows[1]]
     return block if pair.channels is None or tensor.dim() == 1 else block[:, : pair.channels]
 
 
 def _part(delta: Tensor, pair: Pair) -> Tensor:
-    """The rows of a fused layer's delta that go to a pair's target."""
+    """What of a layer's delta goes to a pair's target, in the order of rows that it has there."""
     rows = pair.target.delta_rows
-    return delta if rows is None else delta[rows[0] : rows[1]]
+    return _unswap(delta if rows is None else delta[rows[0] : rows[1]], pair)
+
+
+def _unswap(rows: Tensor, pair: Pair) -> Tensor:
+    """Exchanges the halves where the model has them in the other order; twice is not at all."""
+    return rows.roll(rows.shape[0] // 2, dims=0) if pair.target.swapped_halves else rows
 
 
 def _round_into(out: Tensor, total: Tensor) -> None:

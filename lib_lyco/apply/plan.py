@@ -137,7 +137,7 @@ class _Planner:
         if bias is None and not self._can_create(bias_slot):
             self.refuse(one, pair, f"{type(target.module).__name__} has no place for a bias")
             return
-        like = weight.new_empty(weight.shape[0]) if bias is None else bias
+        like = weight.new_empty(weight.shape[int(target.transposed)]) if bias is None else bias
         self._add(Edit(bias_slot, like, is_bias=True), one.key, term)
 
     def _can_create(self, slot: Slot) -> bool:

@@ -31,6 +31,10 @@ class Target:
     """Half-open row range of the parameter that belongs to the layer; None means all."""
     delta_rows: tuple[int, int] | None = None
     """Half-open row range of the adapter's delta that goes here; None means all."""
+    transposed: bool = False
+    """Whether the parameter is stored (i, o), as OpenCLIP's `text_projection`."""
+    swapped_halves: bool = False
+    """Whether the halves of the layer's rows stand in the other order (SAI's last modulation)."""
 
 
 Targets = Mapping[LayerName, tuple[Target, ...]]

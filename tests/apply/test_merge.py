@@ -130,6 +130,37 @@ def test_network_of_fewer_channels_fills_the_first_ones(channels: int, trained_o
     assert torch.equal(conv.weight[:, trained_on:], original[:, trained_on:])
 
 
+@pytest.mark.parametrize("algo", ("lora", "dora", "ia3", "full"))
+def test_weight_stored_transposed_gets_the_delta_transposed(algo: str) -> None:
+    holder = nn.Module()
+    holder.register_parameter("text_projection", nn.Parameter(torch.randn(24, 16)))
+    original = holder.get_parameter("text_projection").detach().clone()
+    parts = parts_of(algo, (16, 24), torch.Generator().manual_seed(0))
+    parts.pop("diff_b", None)
+    target = Target(LAYER, holder, "text_projection", "none", transposed=True)
+    network = network_of("n", {LAYER: decode(parts, Hints()).adapter})
+    session = Session({LAYER: (target,)})
+    assert session.apply([Wanted(network)], "bypass").problems == ()
+    exact = original.double() + reference_delta(algo, parts, original.T).T
+    merged = holder.get_parameter("text_projection").detach()
+    torch.testing.assert_close(merged.double(), exact, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("algo", ("lora", "dora", "ia3", "full"))
+def test_weight_with_swapped_halves_gets_the_delta_swapped(algo: str) -> None:
+    linear = nn.Linear(24, 16)
+    weight, bias = linear.weight.detach().clone(), linear.bias.detach().clone()
+    parts = parts_of(algo, (16, 24), torch.Generator().manual_seed(0))
+    network = network_of("n", {LAYER: decode(parts, Hints()).adapter})
+    Session(one_layer(linear, swapped_halves=True)).apply([Wanted(network)], "bypass")
+    straight = torch.cat([weight[8:], weight[:8]])
+    exact = straight.double() + reference_delta(algo, parts, straight)
+    exact = torch.cat([exact[8:], exact[:8]])
+    torch.testing.assert_close(linear.weight.detach().double(), exact, atol=1e-6, rtol=1e-6)
+    diff_b = parts.get("diff_b", torch.zeros(16))
+    torch.testing.assert_close(linear.bias.detach(), bias + torch.cat([diff_b[8:], diff_b[:8]]))
+
+
 def test_memory_format_is_kept() -> None:
     plain = nn.Conv2d(8, 16, 3)
     last = nn.Conv2d(8, 16, 3).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

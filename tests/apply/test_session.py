@@ -318,6 +318,19 @@ def test_reload_of_one_layer_leaves_the_others_restorable() -> None:
     assert_same_weights(model, weights)
 
 
+def test_replaced_parameter_that_lives_on_elsewhere_is_restored_there() -> None:
+    model, elsewhere = SmallModel(), nn.Linear(24, 16)
+    elsewhere.weight = model.linear.weight
+    original = model.linear.weight.detach().clone()
+    session = Session(targets_of(model))
+    session.apply([Wanted(network_of("n", {name("linear"): adapter_of("lora", (16, 24))}))])
+    assert not torch.equal(elsewhere.weight, original)
+    model.linear.weight = nn.Parameter(torch.zeros(16, 24))
+    session.restore()
+    assert torch.equal(elsewhere.weight, original)
+    assert torch.equal(model.linear.weight, torch.zeros(16, 24))
+
+
 def test_model_that_went_to_meta_is_let_go() -> None:
     model = SmallModel()
     session = Session(targets_of(model), 10**6)
