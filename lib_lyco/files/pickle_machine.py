@@ -17,8 +17,8 @@ from typing import IO, cast
 
 import torch
 
-MAX_STEPS = 2_000_000
-"""A full-size base model needs some 30,000; each step can keep at most about a hundred bytes."""
+MAX_STEPS = 500_000
+"""A tensor takes about thirty, the 2,500 of SDXL some 80,000; a step keeps a hundred bytes at most."""
 
 
 class PickleError(Exception):
