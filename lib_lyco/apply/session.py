@@ -13,7 +13,7 @@ from lib_lyco.apply.bypass import Bypass
 from lib_lyco.apply.match import Match, count_adapters, match_network
 from lib_lyco.apply.merge import Scratch, exact_arithmetic, merge_bias, merge_weight
 from lib_lyco.apply.plan import Edit, Gates, Plan, make_plan
-from lib_lyco.apply.store import MergedStore, count_bytes
+from lib_lyco.apply.store import MergedStore, Spare, count_bytes
 from lib_lyco.apply.wanted import Count, Mode, NetworkKey, Problem, Report, Wanted, add_up
 from lib_lyco.models.target import Targets
 
@@ -145,19 +145,17 @@ class Session:
             if backup.recipe != edit.recipe:
                 # before anything is parked, which could drop just what is needed now
                 changed.append((edit, self._store.take(edit.slot, edit.recipe, backup.origin())))
-        spare: list[Tensor] = []
+        spare = Spare()
         left = [backup for backup in self._backups if backup.slot not in plan.edits]
         for backup in left:
-            spare += self._leave(backup)
+            spare.add(self._leave(backup))
         scratch = Scratch()
         with exact_arithmetic({edit.like.device.type for edit, _ in changed}):
             for edit, kept in changed:
                 backup = self._backups.get(edit.slot) or Backup(edit.slot)
-                spare += self._park(backup)
+                spare.add(self._park(backup))
                 backup.recipe, backup.failures = (), []
-                merged = (
-                    self._merge(edit, backup, _reuse(spare, edit.like), scratch) if kept is None else kept
-                )
+                merged = self._merge(edit, backup, spare.take(edit.like), scratch) if kept is None else kept
                 backup.install(merged, edit.recipe)
                 self._backups.add(backup)
         return len(left) + len(changed)
@@ -212,16 +210,3 @@ class Session:
             backup_bytes=sum(count_bytes(original) for original in originals if original is not None),
             parked_bytes=self._store.num_bytes,
         )
-
-
-def _reuse(spare: list[Tensor], like: Tensor) -> Tensor:
-    """Returns a tensor in the form of `like`: one that nobody needs any more, or a new one."""
-    for index, tensor in enumerate(spare):
-        if (
-            tensor.shape == like.shape
-            and tensor.dtype == like.dtype
-            and tensor.device == like.device
-            and tensor.stride() == like.stride()
-        ):
-            return spare.pop(index)
-    return torch.empty_like(like)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from lib_lyco.apply.backup import Origin, Slot
@@ -69,3 +70,23 @@ class MergedStore:
             return []
         self.num_bytes -= count_bytes(parked.tensor)
         return [parked.tensor]
+
+
+class Spare:
+    """Tensors that nobody needs any more, to write the next merges into: fresh memory costs time."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[tuple[object, ...], list[Tensor]] = {}
+
+    def add(self, tensors: list[Tensor]) -> None:
+        for tensor in tensors:
+            self._tensors.setdefault(_form(tensor), []).append(tensor)
+
+    def take(self, like: Tensor) -> Tensor:
+        """Returns a tensor in the form of `like` with any values: a spare one, or a new one."""
+        found = self._tensors.get(_form(like))
+        return found.pop() if found else torch.empty_like(like)
+
+
+def _form(tensor: Tensor) -> tuple[object, ...]:
+    return (tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
