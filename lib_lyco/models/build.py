@@ -12,13 +12,12 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from lib_lyco.models.base import Prediction
 from lib_lyco.models.checkpoint import Checkpoint
-from lib_lyco.models.plan import is_open_clip
+from lib_lyco.models.plan import GROUPS, is_open_clip
 from lib_lyco.models.sources import Part
 from lib_lyco.naming.layer import Component
 
 NUM_POSITIONS = 77
 _BOS, _EOS, _PAD_OPEN_CLIP = 49406, 49407, 0
-_GROUPS = 32
 
 
 def build_unet(checkpoint: Checkpoint, dtype: torch.dtype) -> UNet2DConditionModel:
@@ -38,7 +37,7 @@ def build_vae(checkpoint: Checkpoint) -> AutoencoderKL:
         "block_out_channels": plan.channels,
         "layers_per_block": plan.layers_per_block,
         "latent_channels": plan.latent_channels,
-        "norm_num_groups": _GROUPS,
+        "norm_num_groups": GROUPS,
         "scaling_factor": checkpoint.settings.latent_scale,
     }
     with torch.device("meta"):
@@ -86,7 +85,7 @@ def unet_config(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
         "use_linear_projection": plan.linear_projection,
         # SD2's attention scores overflow float16 (the WebUI upcasts them too)
         "upcast_attention": checkpoint.plan.family == "sd2" and dtype == torch.float16,
-        "norm_num_groups": _GROUPS,
+        "norm_num_groups": GROUPS,
     }
     if plan.vector:
         config |= {

@@ -14,7 +14,7 @@ from lib_lyco.files.header import read_header
 from lib_lyco.files.pickled import is_pickled
 from lib_lyco.files.tensors import read_tensors
 from lib_lyco.models.base import Prediction
-from lib_lyco.models.diagnosis import demand_same_names, find_family
+from lib_lyco.models.diagnosis import demand_buildable, demand_same_names, find_family
 from lib_lyco.models.plan import ModelPlan, Shapes, read_plan
 from lib_lyco.models.settings import Clues, Settings, read_settings
 from lib_lyco.models.sources import Part, Source, merged_keys, part_sources
@@ -81,8 +81,11 @@ def open_checkpoint(path: Path, prediction: Prediction | None = None) -> Checkpo
         raise ModelError(
             "The base model lacks a tensor", where=str(path), expected=f"a tensor {error.args[0]}"
         ) from error
+    except IndexError as error:
+        raise ModelError("The base model has a tensor of too few dims", where=str(path)) from error
     sources = part_sources(plan)
     demand_same_names(survey.shapes, merged_keys(sources), path, family)
+    demand_buildable(plan, path)
     settings = read_settings(plan, Clues(path, survey.shapes, survey.metadata), prediction)
     return Checkpoint(survey, plan, settings, sources)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lib_lyco.errors import ModelError
-from lib_lyco.models.plan import UNET_ROOT, Shapes
+from lib_lyco.models.plan import GROUPS, UNET_ROOT, ModelPlan, Shapes
 from lib_lyco.models.vae_layers import VAE_ROOT
 from lib_lyco.naming.key import split_key
 from lib_lyco.naming.layer import Family
@@ -14,6 +14,7 @@ from lib_lyco.naming.table import layer_table
 
 _EXPECTED = "a whole SD1, SD2 or SDXL base model in the original (ldm, sgm) layout"
 _LISTED = 8
+_COMMON_PARTS = ("weight", "bias", "scale")
 
 _OTHER_MODELS = (
     # (part of a key, what has it); the first that is found counts
@@ -48,15 +49,13 @@ def find_family(shapes: Shapes, path: Path) -> Family:
         ModelError: It is not a whole base model of a family that we know.
     """
     keys = shapes.keys()
-    if not _any_below(keys, UNET_ROOT):
-        raise _not_a_base_model(_what_it_is(shapes), path)
     families: tuple[Family, ...] = ("sdxl", "sd2", "sd1")
     for family in families:
         roots = layer_table(family).host_roots
         if all(_any_below(keys, root) for root in roots.values()):
+            _demand_autoencoder(keys, path)
             return family
-    refiner = _any_below(keys, "conditioner.embedders.0.model")
-    raise _not_a_base_model("the SDXL refiner" if refiner else "a denoiser without its text encoders", path)
+    raise _not_a_base_model(_what_it_is(shapes), path)
 
 
 def demand_same_names(found: Iterable[str], wanted: set[str], path: Path, family: Family) -> None:
@@ -69,13 +68,6 @@ def demand_same_names(found: Iterable[str], wanted: set[str], path: Path, family
     """
     keys = set(found)
     missing = wanted - keys
-    if not any(key.startswith(VAE_ROOT) for key in keys):
-        raise ModelError(
-            "The base model has no autoencoder",
-            where=str(path),
-            expected=f"tensors below {VAE_ROOT}",
-            remedy="Choose a version of the model with its autoencoder (VAE) inside.",
-        )
     roots = (*layer_table(family).host_roots.values(), VAE_ROOT)
     inside = {key for key in keys - wanted if key.startswith(tuple(f"{root}." for root in roots))}
     unexpected = {key for key in inside if not _is_ignored(key)} - _unread_resblock(wanted, inside, family)
@@ -88,12 +80,43 @@ def demand_same_names(found: Iterable[str], wanted: set[str], path: Path, family
         )
 
 
+def _demand_autoencoder(keys: Iterable[str], path: Path) -> None:
+    if not _any_below(keys, VAE_ROOT):
+        raise ModelError(
+            "The base model has no autoencoder",
+            where=str(path),
+            expected=f"tensors below {VAE_ROOT}",
+            remedy="Choose a version of the model with its autoencoder (VAE) inside.",
+        )
+
+
+def demand_buildable(plan: ModelPlan, path: Path) -> None:
+    """Raises ModelError for a plan that neither library builds (cut-down and widened variants)."""
+    unet = plan.unet
+    widths = (*unet.channels, *plan.vae.channels)
+    problem = None
+    if any(width % GROUPS for width in widths):
+        problem = f"block widths {widths}, not multiples of {GROUPS}"
+    elif unet.depths[-1] and unet.depths[-1] != unet.mid_depth:
+        problem = f"{unet.mid_depth} transformer blocks in the middle and {unet.depths[-1]} beside it"
+    if problem:
+        raise ModelError(
+            "The base model has an architecture that is not known here",
+            where=str(path),
+            got=problem,
+            expected=_EXPECTED,
+        )
+
+
 def _what_it_is(shapes: Shapes) -> str:
     for part, name in _OTHER_MODELS:
         if any(part in key for key in shapes):
             return name if not _is_network(shapes) else "a network"
     if _is_network(shapes):
         return "a network"
+    if _any_below(shapes, UNET_ROOT):
+        refiner = _any_below(shapes, "conditioner.embedders.0.model")
+        return "the SDXL refiner" if refiner else "a denoiser without its text encoders"
     if any(key.startswith((f"{VAE_ROOT}.", "encoder.", "decoder.")) for key in shapes):
         return "an autoencoder alone"
     if not shapes:
@@ -102,7 +125,9 @@ def _what_it_is(shapes: Shapes) -> str:
 
 
 def _is_network(shapes: Shapes) -> bool:
-    return sum(split_key(key) is not None for key in shapes) > len(shapes) // 2
+    """Whether a good share of the keys are parts that only networks have."""
+    parts = [found.part for key in shapes if (found := split_key(key)) is not None]
+    return sum(part not in _COMMON_PARTS for part in parts) > len(shapes) // 4
 
 
 def _not_a_base_model(what: str, path: Path) -> ModelError:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lib_lyco.errors import ModelError
 from lib_lyco.models.base import Cond, NoiseSchedule, SizeCond
 from lib_lyco.models.target import Target, Targets
-from lib_lyco.models.text import TextEncoder, encode_pair, encode_single
+from lib_lyco.models.text import TextEncoder, encode_pair, encode_single, set_text_checkpointing
 from lib_lyco.naming.layer import Component, Family, LayerName
 
 LATENT_FACTOR = 8
@@ -127,18 +127,14 @@ class DiffusersModel:
         The libraries checkpoint in training mode only, so the modules are put into it (they have no
         dropout and no running statistics: the results stay the same), and out of it again.
         """
-        unet, encoders = self._parts.unet, [text.module for text in self._parts.texts.values()]
-        for module in (unet, *encoders):
+        for module in self._modules().values():
             module.train(enabled)
         if enabled:
-            unet.enable_gradient_checkpointing()
+            self._parts.unet.enable_gradient_checkpointing()
         else:
-            unet.disable_gradient_checkpointing()
-        for encoder in encoders:
-            if enabled:
-                encoder.gradient_checkpointing_enable({"use_reentrant": False})
-            else:
-                encoder.gradient_checkpointing_disable()
+            self._parts.unet.disable_gradient_checkpointing()
+        for text in self._parts.texts.values():
+            set_text_checkpointing(text.module, enabled)
 
     @property
     def _latent_scale(self) -> float:

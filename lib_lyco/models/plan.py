@@ -20,6 +20,8 @@ from lib_lyco.naming.unet import UNetPlan
 Shapes = Mapping[str, tuple[int, ...]]
 
 UNET_ROOT = "model.diffusion_model"
+GROUPS = 32
+"""Groups of every group norm: widths are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def read_plan(shapes: Shapes, family: Family) -> ModelPlan:
 
     Raises:
         KeyError: A tensor that the plan is read off is missing; the argument is its full name.
+        IndexError: Such a tensor has fewer dims than it must have.
     """
     roots = layer_table(family).host_roots
     texts: dict[Component, ClipPlan] = {}
@@ -65,6 +68,8 @@ def unet_plan(shapes: Shapes, root: str = UNET_ROOT) -> UNetPlan:
             break
         channels.append(convolution[0])
         depths.append(_num_children(shapes, f"{root}.input_blocks.{3 * block + 1}.1.transformer_blocks"))
+    if not channels:
+        raise KeyError(f"{root}.input_blocks.1.0.out_layers.3.weight")
     attention = f"{root}.middle_block.1"
     vector = shapes.get(f"{root}.label_emb.0.0.weight")
     return UNetPlan(
@@ -92,6 +97,8 @@ def text_plan(shapes: Shapes, root: str, *, open_clip: bool) -> ClipPlan:
 def vae_plan(shapes: Shapes, root: str = VAE_ROOT) -> VaePlan:
     """The autoencoder's numbers. Raises KeyError as `read_plan`."""
     num_levels = _num_children(shapes, f"{root}.encoder.down")
+    if not num_levels:
+        raise KeyError(f"{root}.encoder.down.0.block.0.conv2.weight")
     return VaePlan(
         channels=tuple(
             shapes[f"{root}.encoder.down.{i}.block.0.conv2.weight"][0] for i in range(num_levels)

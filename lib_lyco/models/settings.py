@@ -164,6 +164,8 @@ def _unet_heads(plan: ModelPlan, params: _Yaml, stated: int | None, path: Path) 
     if not same and plan.family == "sd1" and not params.denoiser("num_head_channels"):
         same = _SD1_HEADS
     if same:
+        if any(c % same for c in channels):
+            raise _unknown_heads("unet", f"widths {channels} and {same} heads", path)
         return tuple(same for _ in channels)
     width = params.denoiser("num_head_channels") or _HEAD_WIDTH
     if any(c % width for c, depth in zip(channels, plan.unet.depths, strict=True) if depth):
@@ -174,6 +176,8 @@ def _unet_heads(plan: ModelPlan, params: _Yaml, stated: int | None, path: Path) 
 def _text_heads(plan: ModelPlan, component: Component, stated: int | None, path: Path) -> int:
     width = plan.texts[component].width
     if stated:
+        if width % stated:
+            raise _unknown_heads(component, f"width {width} and {stated} heads", path)
         return stated
     if width % _HEAD_WIDTH:
         raise _unknown_heads(component, f"width {width}, not a multiple of {_HEAD_WIDTH}", path)

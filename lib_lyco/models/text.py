@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection
 
 from lib_lyco.models.base import Cond
@@ -52,3 +52,10 @@ def encode_pair(first: TextEncoder, second: TextEncoder, prompts: Sequence[str])
     states_1, _ = first.hidden(prompts, 2)
     states_2, pooled = second.hidden(prompts, 2)
     return Cond(torch.cat([states_1, states_2], dim=-1), pooled)
+
+
+def set_text_checkpointing(encoder: nn.Module, enabled: bool) -> None:
+    """Switches non-reentrant checkpointing, under the name that this transformers has for it."""
+    new = hasattr(encoder, "activation_checkpointing_enable")
+    name = f"{'activation' if new else 'gradient'}_checkpointing_{'enable' if enabled else 'disable'}"
+    getattr(encoder, name)(*([{"use_reentrant": False}] if enabled else []))
