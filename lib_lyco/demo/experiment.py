@@ -32,8 +32,6 @@ from lib_lyco.train.run import plan_run, train
 Pixels = NDArray[np.uint8]
 
 STRENGTHS = (0.5, 1.0, 1.5)
-SAMPLER = "DDIM"
-"""One that adds no noise on the way, so that only the network tells two pictures of a seed apart."""
 LOADING_UNITS, PICTURE_UNITS = 40, 1.5
 """How long loading the model and drawing one picture take, in training steps."""
 
@@ -64,7 +62,7 @@ class Experiment:
         return GenerateRequest(
             prompts=[prompt for prompt, count in self.prompts for _ in range(count)],
             seeds=[seed for _, count in self.prompts for seed in self.seeds[:count]],
-            sampler=SAMPLER,
+            sampler=embedded.SAMPLER,
             steps=embedded.STEPS,
             guidance=embedded.GUIDANCE,
             size=(embedded.SIZE, embedded.SIZE),

@@ -25,14 +25,14 @@ NAMES: Mapping[str, str] = {
     "boft": "BOFT: rotations as a product of butterflies",
 }
 
-LOW_RANK: Mapping[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 2e-3}
+LOW_RANK: Mapping[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 5e-3}
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "lora": LOW_RANK,
     "locon": LOW_RANK,
-    "loha": {**LOW_RANK, "learning_rate": 4e-3},
+    "loha": {**LOW_RANK, "learning_rate": 1e-2},
     "lokr": {**LOW_RANK, "factor": 4},
-    "ia3": {"learning_rate": 2e-2},
+    "ia3": {"learning_rate": 1e-1},
     "dylora": {**LOW_RANK, "block_size": 4},
     "full": {"learning_rate": 1e-3},
     "glora": LOW_RANK,
@@ -46,7 +46,7 @@ class Length:
     """How long the demo trains: one epoch shows each of the 12 pictures `repeats` times, 8 to a step."""
 
     epochs: int = 3
-    repeats: int = 50
+    repeats: int = 27
 
 
 def demo_config(algo: str, folder: Path, checkpoint: Path, length: Length, seed: int) -> TrainConfig:
