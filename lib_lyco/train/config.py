@@ -14,7 +14,7 @@ from typing import Any
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.option import checked, declarations, option, unknown, wrong
 
-ALGOS = ("lora", "locon", "loha", "lokr", "ia3", "dylora", "full", "diag-oft", "boft")
+ALGOS = ("lora", "locon", "loha", "lokr", "ia3", "dylora", "full", "glora", "diag-oft", "boft")
 SCHEDULERS = ("constant", "constant_with_warmup", "cosine")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -242,7 +242,7 @@ def _check_network(config: TrainConfig) -> None:
         ("decompose_both", config.decompose_both, ("lokr",)),
         ("constraint", config.constraint > 0, ("diag-oft", "boft")),
         ("tucker", config.tucker, ("lora", "locon", "loha", "lokr")),
-        ("rs_lora", config.rs_lora, ("lora", "locon", "loha", "lokr")),
+        ("rs_lora", config.rs_lora, ("lora", "locon", "loha", "lokr", "glora")),
         ("dora", config.dora, ("lora", "locon", "loha", "lokr")),
     )
     for name, is_set, algos in only:

@@ -231,6 +231,15 @@ def _rotated_delta(layer: TrainableLayer) -> Tensor:
     return layer.module.get_diff_weight()[0]
 
 
+def _glora_delta(layer: TrainableLayer) -> Tensor:
+    """GLoRA (arXiv 2306.07967): s · (b1·b2 + (W·a1)·a2), in lycoris' names, in which a1 and b1 are up.
+    Its own make_weight applies s twice in 4.1."""
+    module = layer.module
+    a1, a2, b1, b2 = (getattr(module, name).weight.flatten(1) for name in ("a1", "a2", "b1", "b2"))
+    by_weight = torch.einsum("oi...,ij->oj...", layer.weight.detach().float(), a1 @ a2)
+    return ((b1 @ b2).view(module.shape) + by_weight) * module.scale
+
+
 def _full_delta(layer: TrainableLayer) -> Tensor:
     return layer.module.weight
 
@@ -299,6 +308,11 @@ def _ia3_parts(layer: TrainableLayer) -> Parts:
     return {"weight": layer.module.weight, "on_input": layer.module.on_input}
 
 
+def _glora_parts(layer: TrainableLayer) -> Parts:
+    """lycoris stores the raw alpha also with rs-LoRA; readers compute alpha / r."""
+    return _own_parts(layer) | {"alpha": torch.tensor(layer.module.scale * layer.module.lora_dim)}
+
+
 def _oft_parts(layer: TrainableLayer) -> Parts:
     return {"oft_blocks": layer.module.oft_blocks, "alpha": layer.module.alpha}
 
@@ -324,6 +338,7 @@ _ALGOS: Mapping[str, _Algo] = {
     "ia3": _Algo("ia3:IA3Module", _ia3_delta, _ia3_parts),
     "dylora": _Algo("dylora:DyLoraModule", _dylora_delta, _dylora_parts, _dylora_added),
     "full": _Algo("full:FullModule", _full_delta, _full_parts, _full_added),
+    "glora": _Algo("glora:GLoRAModule", _glora_delta, _glora_parts),
     "diag-oft": _Algo("diag_oft:DiagOFTModule", _rotated_delta, _oft_parts),
     "boft": _Algo("boft:ButterflyOFTModule", _rotated_delta, _oft_parts),
 }

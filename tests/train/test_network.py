@@ -38,6 +38,8 @@ SETTINGS: dict[str, AlgoSettings] = {
     "ia3": AlgoSettings("ia3", 4, 2.0, 4, 2.0),
     "dylora": AlgoSettings("dylora", 4, 2.0, 4, 2.0, block_size=2),
     "full": AlgoSettings("full", 4, 2.0, 4, 2.0),
+    "glora": AlgoSettings("glora", 4, 2.0, 4, 2.0),
+    "glora rs": AlgoSettings("glora", 4, 2.0, 4, 2.0, rs_lora=True),
     "diag-oft": AlgoSettings("diag-oft", 4, 2.0, 4, 2.0),
     "diag-oft constraint": AlgoSettings("diag-oft", 4, 2.0, 4, 2.0, constraint=0.01),
     "boft": AlgoSettings("boft", 4, 2.0, 4, 2.0),
@@ -90,6 +92,9 @@ def lycoris_forward(layer: TrainableLayer, module: Any, x: Tensor) -> Tensor:
         theirs.org_forward, theirs.org_module = module.forward, [module]
         last = (theirs.block_count - 1) * theirs.block_size
         theirs.get_random_rank_weight = lambda: theirs.get_weight(last)
+    if layer.algo.module.startswith("glora"):
+        # as the paper: W(x + A x) + B x; its rebuild mode applies the scale twice
+        return theirs.bypass_forward(x)
     if layer.algo.module.startswith("full"):
         bias = None if module.bias is None else module.bias + theirs.bias
         return theirs.op(x, module.weight + theirs.weight, bias, **theirs.kw_dict)
