@@ -55,11 +55,13 @@ def test_pictures_are_those_of_the_pipeline_of_diffusers(
     family: str, guidance: float, models: dict[str, DiffusersModel]
 ) -> None:
     model = models[family]
+    unet: Any = model.component("unet")
+    unet.register_to_config(sample_size=8)  # older pipelines compare it, also where the size is given
     pipeline: Any = StableDiffusionPipeline(
         vae=model.vae,  # pyright: ignore[reportArgumentType]
         text_encoder=None,  # pyright: ignore[reportArgumentType]
         tokenizer=None,  # pyright: ignore[reportArgumentType]
-        unet=model.component("unet"),  # pyright: ignore[reportArgumentType]
+        unet=unet,
         scheduler=euler("v_prediction" if family == "sd2" else "epsilon"),  # pyright: ignore[reportArgumentType]
         safety_checker=None,  # pyright: ignore[reportArgumentType]
         feature_extractor=None,  # pyright: ignore[reportArgumentType]
