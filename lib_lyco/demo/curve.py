@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 WIDTH, HEIGHT = 640, 240
@@ -17,6 +18,14 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
     return [sum(values[max(0, i + 1 - window) : i + 1]) / min(i + 1, window) for i in range(len(values))]
 
 
+def round_level(least: float) -> float:
+    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below `least`; 0.25 for 0."""
+    if least <= 0:
+        return 0.25
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(level for step in (1, 2, 2.5, 5, 10) if (level := round(step * power, 12)) >= least)
+
+
 def loss_curve(losses: Sequence[float], title: str) -> str:
     """An SVG picture of the loss at each step, raw and smoothed.
 
@@ -25,13 +34,14 @@ def loss_curve(losses: Sequence[float], title: str) -> str:
         title: What screen readers read out.
     """
     mean = smoothed(losses, max(1, len(losses) // 20))
-    top = max(*sorted(losses)[: max(1, round(len(losses) * 0.99))], *mean) * 1.05 or 1.0
+    level = round_level(max(*sorted(losses)[: max(1, round(len(losses) * 0.99))], *mean) / 4)
+    top = 4 * level
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
             f'aria-label="{title}">',
             f"<style>{STYLE}</style>",
-            *(_level(top * part / 4, top) for part in range(5)),
+            *(_level(level * part, top) for part in range(5)),
             *(_mark(round((len(losses) - 1) * part / 4) + 1, len(losses)) for part in range(5)),
             f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 2}" text-anchor="middle">step</text>',
             f'<polyline class="raw" points="{_points(losses, top)}"/>',
@@ -57,7 +67,7 @@ def _level(value: float, top: float) -> str:
     y = _y(value, top)
     return (
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.2g}</text>'
+        f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
+import pytest
 
-from lib_lyco.demo.curve import HEIGHT, TOP, loss_curve, smoothed
+from lib_lyco.demo.curve import HEIGHT, TOP, loss_curve, round_level, smoothed
 from lib_lyco.demo.sheet import GAP, SHOWN_SIDE, TITLE_HEIGHT, comparison_sheet
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -37,6 +38,13 @@ def test_curve_is_well_formed_and_higher_losses_are_drawn_higher() -> None:
     across, down = zip(*points, strict=True)
     assert list(across) == sorted(across)
     assert list(down) == sorted(down) and down[0] >= TOP and down[-1] <= HEIGHT
+
+
+@pytest.mark.parametrize(
+    ("least", "level"), [(0.9, 1), (1, 1), (0.11, 0.2), (0.21, 0.25), (0.3, 0.5), (60, 100), (0, 0.25)]
+)
+def test_levels_are_round_and_not_below_the_least(least: float, level: float) -> None:
+    assert round_level(least) == level
 
 
 def test_curve_of_one_step_or_of_zeros_can_be_drawn() -> None:
