@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peft", action="store_true", help="measure PEFT as well")
     parser.add_argument(
         "--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread on a busy machine"
     )
@@ -54,8 +55,9 @@ def main() -> None:
         "ours": Ours(model),
         "ours, one set kept": Ours(model, budget_bytes=touched),
         "layer by layer": LayerByLayer(model),
-        "peft": Peft(model, networks),
     }
+    if options.peft:
+        arms["peft"] = Peft(model, networks)
     seconds: dict[str, Seconds] = {arm: {} for arm in arms}
     floor: Seconds = {}
     clock = Clock(time.process_time if options.clock == "cpu" else time.perf_counter)
