@@ -67,10 +67,17 @@ def _trained_images() -> tuple[Image.Image, ...]:
 
 
 def varied_crops(count: int, rng: np.random.Generator, size: int = 64) -> NDArray[np.uint8]:
-    """Crops of the trained photographs, half with shuffled channels: ``(count, size, size, 3)``."""
+    """Crops of the trained photographs, half in other colours: ``(count, size, size, 3)``."""
     images = _trained_images()
-    pictures = [crop(images[rng.integers(len(images))], rng, size) for _ in range(count)]
-    return np.stack([p[..., rng.permutation(3)] if rng.random() < 0.5 else p for p in pictures])
+    pictures: list[NDArray[np.uint8]] = []
+    for _ in range(count):
+        picture = crop(images[rng.integers(len(images))], rng, size)
+        if rng.random() < 0.5:
+            # each new channel is a mixture of the old ones: other hues, mostly less saturated
+            mixture = rng.dirichlet((0.5, 0.5, 0.5), 3).T
+            picture = np.clip(picture @ mixture * rng.uniform(0.6, 1.15, 3), 0, 255).astype(np.uint8)
+        pictures.append(picture)
+    return np.stack(pictures)
 
 
 def crops(count: int, rng: np.random.Generator, size: int = 64) -> tuple[NDArray[np.uint8], list[str]]:

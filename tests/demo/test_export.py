@@ -65,7 +65,7 @@ def test_text_encoder_is_built_from_its_configuration(exported: list[Path]) -> N
         assert text_config()[name] == getattr(config, name)
 
 
-@pytest.mark.parametrize("text", [" ".join(WORDS), "A Café, naïve: 12 cats' photo!", "", "日本語 🐈"])
+@pytest.mark.parametrize("text", [" ".join(WORDS), "A Café, naïve: 12 cats' photo!", ""])
 def test_tokenizer_agrees_with_ours(exported: list[Path], text: str) -> None:
     theirs: Any = CLIPTokenizer.from_pretrained(exported[2].parent)
     expected = clip_tokenizer().chunks([text])[0, 0]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from lib_lyco.demo.pretrain.data import Pictures
-from lib_lyco.demo.pretrain.state import load_state, save_state
+from lib_lyco.demo.pretrain.state import adamw, load_state, save_state
 
 STEPS = 3_000
 CROP_SHARE = 0.4
@@ -93,9 +93,7 @@ def train_vae(pictures: Pictures, photos: int, folder: Path, deadline: float) ->
     if finished.exists():
         vae.load_state_dict(load_state(finished)["model"])
         return vae.eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        vae.parameters(), LEARNING_RATE, (0.9, 0.99), weight_decay=1e-4, fused=True
-    )
+    optimiser = adamw(vae.parameters(), LEARNING_RATE, 1e-4)
     step = 0
     if (folder / "vae_state.pt").exists():
         state = load_state(folder / "vae_state.pt")

@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from lib_lyco.demo.pretrain.state import load_state, save_state
+from lib_lyco.demo.pretrain.state import adamw, load_state, save_state
 
 WIDTH = 64
 TEXT_WIDTH = 32
@@ -140,9 +140,7 @@ class Trainer:
         self.planned = planned
         self.step = 0
         self.file = folder / "denoiser_state.pt"
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), LEARNING_RATE, (0.9, 0.99), weight_decay=0.01, fused=True
-        )
+        self.optimiser = adamw(self.model.parameters(), LEARNING_RATE, 0.01)
         self.average = [p.detach().clone() for p in self.model.parameters()]
         if self.file.exists():
             state = load_state(self.file)

@@ -13,12 +13,12 @@ from torch.nn import functional
 from lib_lyco.demo.photographs import varied_crops
 from lib_lyco.demo.pretrain.autoencoder import SCALE, Vae, to_tensor
 from lib_lyco.demo.pretrain.data import Pictures
-from lib_lyco.demo.pretrain.state import load_state, save_state
+from lib_lyco.demo.pretrain.state import adamw, load_state, save_state
 
-STEPS = 1_500
+STEPS = 700
 DRAWN_A_STEP = 2
 PHOTOGRAPHS_A_STEP = 2
-LEARNING_RATE = 6e-4
+LEARNING_RATE = 4e-4
 LATENT_NOISE = 0.03
 SAVE_SECONDS = 120.0
 
@@ -43,7 +43,7 @@ def refine_decoder(vae: Vae, pictures: Pictures, photos: int, folder: Path, dead
         vae.decoder.load_state_dict(load_state(finished)["model"])
         return True
     decoder = vae.decoder.requires_grad_(True)
-    optimiser = torch.optim.AdamW(decoder.parameters(), LEARNING_RATE, (0.9, 0.99), fused=True)
+    optimiser = adamw(decoder.parameters(), LEARNING_RATE, 0.01)
     step = 0
     if unfinished.exists():
         state = load_state(unfinished)
