@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 LYCORIS_3 = 1_714_521_600.0
@@ -33,6 +33,8 @@ class Hints:
     """Trained with alpha / sqrt(rank)."""
     alpha: float | None = None
     """Alpha of layers that store none (PEFT keeps it in its configuration)."""
+    alphas: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Alphas of single layers by the end of their path, or by ^ and all of it (PEFT's `alpha_pattern`)."""
     bypass_mode: bool = False
     """LyCORIS was told to scale outputs instead of weights, so IA3 scaled the bias too."""
     cayley_neumann: bool = True
@@ -64,6 +66,23 @@ class Hints:
         """Whether the file is known to be older than LyCORIS 3.0."""
         return self.trained_at is not None and self.trained_at < LYCORIS_3
 
+    def at(self, path: str) -> Hints:
+        """The hints for one layer: where PEFT gave it an alpha of its own, that one counts.
+
+        PEFT takes the first pattern that matches the path's end, whole segments only. It reads them
+        as regular expressions; here they are names, which is all that tools write: an expression in
+        an untrusted file could keep a reader busy for ever.
+
+        Args:
+            path: The layer's dotted path.
+        """
+        segments = path.split(".")
+        ends = {".".join(segments[start:]) for start in range(len(segments))}
+        found = (ends | {f"^{path}"}) & self.alphas.keys()
+        if not found:
+            return self
+        return replace(self, alpha=next(alpha for end, alpha in self.alphas.items() if end in found))
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], component: str = "") -> Hints:
         """Reads kohya's `ss_*` keys and diffusers' `lora_adapter_metadata`.
@@ -86,6 +105,7 @@ class Hints:
             folded_block_size=_positive(args.get("dylora_block_size"), 0) or None,
             rs_lora=_truth(args.get("rs_lora")) or _truth(peft.get("use_rslora")),
             alpha=_number(peft.get("lora_alpha")),
+            alphas=_alphas(peft.get("alpha_pattern")),
             bypass_mode=_truth(args.get("bypass_mode")),
             cayley_neumann=_truth(peft.get("use_cayley_neumann", True)),
             neumann_terms=_positive(peft.get("num_cayley_neumann_terms"), 5),
@@ -110,6 +130,14 @@ def _peft_config(packed: Mapping[str, Any], component: str) -> dict[str, Any]:
         if not component or prefix == component:
             config.setdefault(name, value)
     return config
+
+
+def _alphas(pattern: object) -> dict[str, float]:
+    """PEFT's `alpha_pattern`: name, or ^ and the whole path, -> alpha."""
+    if not isinstance(pattern, dict):
+        return {}
+    named = {name: _number(value) for name, value in cast("dict[str, Any]", pattern).items()}
+    return {name: alpha for name, alpha in named.items() if alpha is not None}
 
 
 def _number(value: object) -> float | None:

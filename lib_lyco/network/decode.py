@@ -50,7 +50,7 @@ def decode_network(
     unknown = groups.unknown
     for layer, keys in groups.layers.items():
         parts = {part: tensors[key] for part, key in keys.items()}
-        adapter, faults = _decode_layer(parts, hints[layer.component])
+        adapter, faults = _decode_layer(parts, hints[layer.component].at(layer.path))
         if adapter is not None:
             adapters[layer] = adapter
         unknown += [UnknownKey(keys[part], reason) for part, reason in faults.items()]

@@ -132,3 +132,24 @@ def test_hints_of_broken_metadata_fall_back_to_the_defaults(text: str) -> None:
     metadata = {"ss_network_args": text, "lora_adapter_metadata": text, "ss_training_started_at": text}
     hints = Hints.from_metadata(metadata)
     assert (hints.unit, hints.block_size, hints.alpha, hints.trained_at) == (1, 4, None, None)
+
+
+def test_hints_give_a_layer_the_alpha_that_pefts_own_rule_finds() -> None:
+    peft = pytest.importorskip("peft.utils.other", reason="PEFT finds the pattern")
+    pattern = {"attn1.to_q": 16, "mid_block": 3, "^conv_in": 5, "to_k": 7, "out.0": None}
+    packed = json.dumps({"unet.lora_alpha": 2, "unet.alpha_pattern": pattern})
+    hints = Hints.from_metadata({"lora_adapter_metadata": packed}, "unet")
+    for path in (
+        "b.attn1.to_q",
+        "b.xattn1.to_q",
+        "mid_block.conv",
+        "conv_in",
+        "to_k",
+        "b.attn2.to_k",
+        "to_out.0",
+    ):
+        key = peft.get_pattern_key(list(pattern), path)
+        assert hints.at(path).alpha == pattern.get(key, 2), path
+    assert (
+        Hints.from_metadata({"lora_adapter_metadata": '{"unet.alpha_pattern": [1]}'}).at("x").alpha is None
+    )
