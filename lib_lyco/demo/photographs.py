@@ -41,7 +41,7 @@ def photograph_path(name: str) -> Path:
         )
     path = Path(found.origin).parent / "data" / name
     if not path.is_file():
-        raise FileNotFoundError(f"photograph {path}: this scikit-image does not bundle it; 0.21 to 0.26 do")
+        raise FileNotFoundError(f"photograph {path}: this scikit-image does not bundle it, 0.26 does")
     return path
 
 
