@@ -156,6 +156,7 @@ def run_experiment(experiment: Experiment) -> Iterator[Progress | Outcome]:
         columns.append((title, column))
         yield meter.drew(title)
     restored = bool(np.array_equal(studio.draw(()), columns[0][1]))
+    yield meter.drew("base model again")
     _write_files(experiment, columns, losses)
     yield Outcome(
         algo=config.algo,

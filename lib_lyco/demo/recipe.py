@@ -29,8 +29,8 @@ LOW_RANK: Mapping[str, Any] = {"rank": 8, "alpha": 8.0, "learning_rate": 2e-3}
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "lora": LOW_RANK,
-    "locon": LOW_RANK,
-    "loha": {**LOW_RANK, "learning_rate": 4e-3},
+    "locon": {**LOW_RANK, "learning_rate": 1.5e-3},
+    "loha": {**LOW_RANK, "learning_rate": 1.5e-3},
     "lokr": {**LOW_RANK, "factor": 4},
     "ia3": {"learning_rate": 5e-2},
     "dylora": {**LOW_RANK, "block_size": 4, "learning_rate": 3e-3},
