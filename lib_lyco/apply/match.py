@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.naming.layer import Component, LayerName
+from lib_lyco.network.check import num_not_finite
 from lib_lyco.network.network import Network
 
 LATENT_CHANNELS = 4
@@ -89,7 +89,7 @@ def _pair(
         if layer.component not in components:
             return f"the model has no {layer.component}"
         return "the model has no such layer"
-    if not _is_finite(adapter.tensors()):
+    if any(num_not_finite(tensor) for tensor in adapter.tensors().values()):
         return "its tensors hold NaN or Inf"
     pairs: list[Pair] = []
     for target in places:
@@ -141,12 +141,3 @@ def _has_extra_channels(target: Target, shape: tuple[int, ...]) -> bool:
     if layer.component != "unet" or layer.path != "conv_in" or target.delta_rows is not None:
         return False
     return len(shape) == 4 and shape[1] > LATENT_CHANNELS
-
-
-def _is_finite(tensors: Mapping[str, Tensor]) -> bool:
-    """Tells whether all values are finite; a sum carries NaN and Inf and costs one read."""
-    return all(
-        bool(torch.isfinite(tensor.sum(dtype=torch.float32)))
-        for tensor in tensors.values()
-        if tensor.is_floating_point() and not tensor.is_meta
-    )

@@ -72,6 +72,13 @@ def test_adapter_with_a_value_that_is_no_number_stays_off(bad: float) -> None:
     assert [item.reason for item in match.unmatched] == ["its tensors hold NaN or Inf"]
 
 
+def test_adapter_of_values_whose_sum_overflows_is_matched() -> None:
+    parts = parts_of("lora", (16, 24), torch.Generator().manual_seed(0))
+    parts["lora_up.weight"].fill_(3e38)
+    network = network_of("n", {name("linear"): decode(parts, Hints()).adapter})
+    assert match_network(network, targets_of(SmallModel())).unmatched == ()
+
+
 def test_network_of_more_channels_than_the_model_is_a_misfit() -> None:
     layer = name("conv_in")
     targets = {layer: (Target(layer, nn.Conv2d(4, 16, 3)),)}
