@@ -1,0 +1,1 @@
+"""Training steps per second, beside lycoris' own way of attaching its modules."""
