@@ -33,7 +33,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "loha": {**LOW_RANK, "learning_rate": 1.5e-3},
     "lokr": {**LOW_RANK, "factor": 4},
     "ia3": {"learning_rate": 5e-2},
-    "dylora": {**LOW_RANK, "block_size": 4, "learning_rate": 3e-3},
+    "dylora": {**LOW_RANK, "block_size": 4},
     "full": {"learning_rate": 1e-3},
     "glora": LOW_RANK,
     "diag-oft": {"rank": 8, "learning_rate": 2e-3},

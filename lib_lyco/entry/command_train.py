@@ -62,13 +62,13 @@ def show(events: Iterable[Event]) -> None:
     with progress_bar(0, "prepare", "step") as bar:
         for event in events:
             if isinstance(event, Step):
+                bar.set_description("train", refresh=False)
                 bar.set_postfix(epoch=event.epoch, loss=f"{event.average_loss:.4f}", refresh=False)
                 bar.update(event.step - bar.n)
             elif isinstance(event, Caching):
                 bar.set_description(f"encode images {event.done}/{event.total}")
             elif isinstance(event, Started):
                 bar.reset(event.plan.total_steps)
-                bar.set_description("train")
                 say(str(event.plan))
                 for note in event.plan.notes:
                     say(f"note: {note}")

@@ -13,7 +13,7 @@ from lib_lyco.entry import command_train
 from lib_lyco.entry.cli import main
 from lib_lyco.entry.command_train import show, stopping_on_interrupt
 from lib_lyco.files.header import read_header
-from lib_lyco.train.events import Event, Failed, Finished, Saved, Step
+from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Step
 from lib_lyco.train.loop import Stop
 
 
@@ -91,6 +91,7 @@ def test_interrupt_during_a_run_keeps_what_is_trained(
 def test_show_tells_saves_failures_and_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     show(
         [
+            Caching(12, 12),
             Step(1, 2, 1, 0.5, 0.5, {}, 1.0, 1.0),
             Saved(Path("a.safetensors"), 1, 1, "epoch"),
             Failed(2, "no", Path("b.safetensors")),
@@ -105,4 +106,4 @@ def test_show_tells_saves_failures_and_the_end(capsys: pytest.CaptureFixture[str
         "failed at step 0; nothing to keep",
         "stopped at step 2: loss 0.2500, 10 s, c.safetensors",
     ]
-    assert "loss=0.5000" in err
+    assert "encode images 12/12" in err and "loss=0.5000" in err.rsplit("train:", 1)[1]
