@@ -32,7 +32,7 @@ from lib_lyco.train.run import plan_run, train
 Pixels = NDArray[np.uint8]
 
 STRENGTHS = (0.5, 1.0, 1.5)
-LOADING_UNITS, PICTURE_UNITS = 40, 1.5
+LOADING_UNITS, PICTURE_UNITS = 20, 1.0
 """How long loading the model and drawing one picture take, in training steps."""
 
 

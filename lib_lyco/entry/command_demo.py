@@ -64,7 +64,7 @@ def _watched(demo: Demo) -> tuple[list[Result], Path]:
     with fraction_bar() as bar:
         for event in run_demo(demo):
             if isinstance(event, Advanced):
-                bar.set_description(event.what, refresh=False)
+                bar.set_description_str(event.what, refresh=False)
                 bar.update(event.fraction - bar.n)
             elif isinstance(event, Result):
                 results.append(event)
