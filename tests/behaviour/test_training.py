@@ -3,7 +3,8 @@
 Declared beforehand: the distance is `lib_lyco.demo.distance` (layout at 8x8, colour histogram, edges; 0 is
 a copy) of a picture to its nearest training picture. An algorithm has learnt if the mean over four
 unseen seeds falls by 0.1 and by three times the spread between seeds of the untrained model. On the
-model measured, the untrained mean is 0.60 with a spread of 0.03, and networks reach 0.3 to 0.45.
+model measured, the untrained mean is 0.60 with a spread of 0.01, and networks reach 0.24 to 0.34; pictures
+of the concept change by 65 to 78 of 255 levels, those of the control prompt by 3 to 8.
 """
 
 from __future__ import annotations

@@ -39,6 +39,12 @@ def test_listed_buckets_of_768_by_512_follow_the_area() -> None:
     assert listed == [(128, 512), (256, 256), (256, 384), (384, 256), (512, 128)]
 
 
+def test_nearest_bucket_is_by_width_over_height() -> None:
+    # by hand: 210/400 = 0.525 is 0.0705 from 320/704 and 0.0750 from 384/640; by height over width
+    # the second would be nearer
+    assert UPSCALE.placements([(210, 400)])[0].bucket == (320, 704)
+
+
 def test_crop_of_600_by_400_is_21_pixels_from_the_top() -> None:
     # 600x400 -> 640x427 -> 640x384: the true corner that kohya's crop_ltrb misses
     (placement,) = UPSCALE.placements([(600, 400)])
