@@ -46,7 +46,7 @@ class Length:
     """How long the demo trains: one epoch shows each of the 12 pictures `repeats` times, 8 to a step."""
 
     epochs: int = 3
-    repeats: int = 20
+    repeats: int = 17
 
 
 def demo_config(algo: str, folder: Path, checkpoint: Path, length: Length, seed: int) -> TrainConfig:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from lib_lyco.demo import embedded
 from lib_lyco.demo.concepts import CONCEPTS, write_training_folder
-from lib_lyco.demo.experiment import Experiment, Progress, run_experiment
+from lib_lyco.demo.experiment import Experiment, Outcome, Progress, run_experiment
 from lib_lyco.demo.isolated import Isolated
 from lib_lyco.demo.page import Result, write_page
 from lib_lyco.demo.recipe import DEFAULT_ALGOS, Length, demo_config
@@ -61,7 +62,7 @@ def run_demo(demo: Demo) -> Iterator[Advanced | Result | PageWritten]:
         picture_row(pictures).save(folder / f"{concept.name}.png")
     results: list[Result] = []
     for number, experiment in enumerate(experiments):
-        isolated = Isolated(run_experiment, experiment)
+        isolated = Isolated(run_on_one_thread, experiment)
         for item in isolated:
             if isinstance(item, Progress):
                 yield Advanced((number + item.fraction) / len(experiments), item.what)
@@ -69,3 +70,10 @@ def run_demo(demo: Demo) -> Iterator[Advanced | Result | PageWritten]:
                 results.append(Result(item, isolated.peak_bytes))
                 yield results[-1]
         yield PageWritten(write_page(folder, results))
+
+
+def run_on_one_thread(experiment: Experiment) -> Iterator[Progress | Outcome]:
+    """The whole of a fresh process. The model is so small that threads would mostly wait for each other:
+    idle, a second core gains little; on a busy machine steps take ten times as long."""
+    torch.set_num_threads(1)
+    yield from run_experiment(experiment)
