@@ -9,7 +9,7 @@ of the concept change by 65 to 78 of 255 levels, those of the control prompt by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,12 @@ def draw(model: BaseModel, wanted: Sequence[Wanted]) -> Pixels:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the model is small: more threads wait for each other
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     images = tmp_path_factory.mktemp("images")
     files = write_training_folder(images, [CAT], size=embedded.SIZE)
     training = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
     model = load_model(embedded.checkpoint(), torch.device("cpu"), torch.float32)
-    yield Ground(model, images, training, draw(model, ()))
-    torch.set_num_threads(threads)
+    return Ground(model, images, training, draw(model, ()))
 
 
 @pytest.fixture(scope="module", params=DEFAULT_ALGOS)

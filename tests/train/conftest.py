@@ -1,28 +1,18 @@
-"""Fixtures: one thread, the tiny base model, folders of real photographs."""
+"""Fixtures: the tiny base model, folders of real photographs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import skimage
-import torch
 from PIL import Image
 
 from lib_lyco.train.config import TrainConfig
 from tests.train.tiny import TinyModel
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are faster with it, and sums have one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
