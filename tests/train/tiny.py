@@ -5,6 +5,7 @@ layout and layer names, and a linear map in place of the VAE. Weights are random
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from lib_lyco.models.base import Cond, NoiseSchedule, Prediction, SizeCond
 from lib_lyco.models.target import Target, Targets
+from lib_lyco.models.text import set_text_checkpointing
 from lib_lyco.naming.layer import Component, Family, LayerName
 
 WIDTH = 16
@@ -97,7 +99,8 @@ class TinyModel:
             part.train(enabled)
         if enabled:
             self.unet.enable_gradient_checkpointing()
-            self.text.gradient_checkpointing_enable({"use_reentrant": False})
         else:
             self.unet.disable_gradient_checkpointing()
-            self.text.gradient_checkpointing_disable()
+        # before 4.35, as in the WebUI, transformers only has the reentrant kind, which drops gradients
+        if signature(self.text.gradient_checkpointing_enable).parameters:
+            set_text_checkpointing(self.text, enabled)
