@@ -7,7 +7,6 @@ string, `None` and `True` as Python writes them, nested values as JSON.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from lib_lyco.files.metadata import write_value
 from lib_lyco.models.base import Prediction
 from lib_lyco.naming.layer import Family
 from lib_lyco.train.config import TrainConfig
@@ -85,16 +85,12 @@ def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_a
         **_base(base),
         **_modelspec(config, plan, base, started_at),
     }
-    return {key: value if isinstance(value, str) else str(value) for key, value in values.items()}
+    return {key: write_value(key, value) for key, value in values.items()}
 
 
 def progress_metadata(step: int, epoch: int, now: float) -> dict[str, str]:
     """What changes from one saved file to the next."""
     return {"ss_steps": str(step), "ss_epoch": str(epoch), "ss_training_finished_at": str(now)}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _network(config: TrainConfig) -> dict[str, Any]:
@@ -122,7 +118,7 @@ def _network(config: TrainConfig) -> dict[str, Any]:
         "ss_network_dim": config.rank,
         "ss_network_alpha": config.alpha,
         "ss_network_dropout": None,
-        "ss_network_args": _json(args),
+        "ss_network_args": args,
         "ss_scale_weight_norms": None,
     }
 
@@ -200,10 +196,10 @@ def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_bucket_no_upscale": not config.bucket_upscale,
         "ss_min_bucket_reso": config.bucket_min,
         "ss_max_bucket_reso": config.bucket_max,
-        "ss_bucket_info": _json({"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)}),
+        "ss_bucket_info": {"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)},
         "ss_reg_dataset_dirs": "{}",
-        "ss_dataset_dirs": _json(_folders(plan)),
-        "ss_tag_frequency": _json(_tag_frequency(plan)),
+        "ss_dataset_dirs": _folders(plan),
+        "ss_tag_frequency": _tag_frequency(plan),
     }
 
 
