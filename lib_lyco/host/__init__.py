@@ -1,0 +1,1 @@
+"""The extension inside the WebUI: the only importer of `modules.*`."""
