@@ -35,5 +35,5 @@ def apply_tags(
         except LycoError as error:
             errors.append(error)
         else:
-            wanted.append(Wanted(network, te=request.te, unet=request.unet, rank=request.rank))
+            wanted.append(Wanted(network, te=request.te.first, unet=request.unet.first, rank=request.rank))
     return Applied(session.apply(wanted), tuple(errors))

@@ -14,12 +14,12 @@ encoders', however that was given.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from lib_lyco.errors import PromptError
+from lib_lyco.prompt.schedule import EXPECTED, Schedule, read_schedule
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,10 @@ class Option:
 
     name: str
     """Left of `=`."""
-    read: Callable[[str], float]
-    """The value of its text. Raises ValueError where it has none."""
+    read: Callable[[str], Schedule | int]
+    """The value of its text. Raises ValueError or PromptError where it has none."""
     expected: str
     """What the text must look like, for messages."""
-
-
-def _multiplier(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
 
 
 def _rank(text: str) -> int:
@@ -48,8 +41,8 @@ def _rank(text: str) -> int:
     return value
 
 
-TE = Option("te", _multiplier, "a number, such as 0.8")
-UNET = Option("unet", _multiplier, "a number, such as 0.8")
+TE = Option("te", read_schedule, EXPECTED)
+UNET = Option("unet", read_schedule, EXPECTED)
 DYN = Option("dyn", _rank, "a whole number from 1 on")
 
 BY_PLACE = (TE, UNET, DYN)
@@ -58,7 +51,7 @@ BY_PLACE = (TE, UNET, DYN)
 OPTIONS = MappingProxyType({option.name: option for option in BY_PLACE})
 
 
-def read_options(items: Sequence[str], tag: str) -> dict[str, float]:
+def read_options(items: Sequence[str], tag: str) -> dict[str, Schedule | int]:
     """Reads what stands behind the name.
 
     Args:
@@ -85,10 +78,10 @@ def read_options(items: Sequence[str], tag: str) -> dict[str, float]:
     return {name: _value(OPTIONS[name], text, tag) for name, text in {**placed, **named}.items()}
 
 
-def _value(option: Option, text: str, tag: str) -> float:
+def _value(option: Option, text: str, tag: str) -> Schedule | int:
     try:
         return option.read(text)
-    except ValueError as error:
+    except (ValueError, PromptError) as error:
         raise PromptError(
             f"The {option.name} of a tag cannot be read",
             where=tag,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from lib_lyco.errors import PromptError
 from lib_lyco.prompt.options import DYN, TE, UNET, read_options
-from lib_lyco.prompt.request import NetworkRequest
+from lib_lyco.prompt.request import ONE, NetworkRequest
+from lib_lyco.prompt.schedule import Schedule
 
 KINDS = ("lora", "lyco")
 """The words before the first colon that are ours; both mean the same."""
@@ -60,12 +61,7 @@ def parse_request(items: Sequence[str], tag: str) -> NetworkRequest:
     if not name:
         raise PromptError("A tag names no network", where=tag, expected="<lora:name> or <lora:name:0.8>")
     values = read_options(items[1:], tag)
-    te = values.get(TE.name, 1.0)
-    rank = values.get(DYN.name)
-    return NetworkRequest(
-        name=name,
-        te=te,
-        unet=values.get(UNET.name, te),
-        rank=None if rank is None else int(rank),
-        tag=tag,
-    )
+    te, rank = values.get(TE.name, ONE), values.get(DYN.name)
+    unet = values.get(UNET.name, te)
+    assert isinstance(te, Schedule) and isinstance(unet, Schedule) and not isinstance(rank, Schedule)
+    return NetworkRequest(name=name, te=te, unet=unet, rank=rank, tag=tag)

@@ -28,7 +28,8 @@ READ = {
 @pytest.mark.parametrize("tag", READ)
 def test_tag_is_read_by_the_webuis_rules(tag: str) -> None:
     (request,) = parse_prompt(f"a cat {tag}").requests
-    assert (request.name, request.te, request.unet, request.rank) == READ[tag]
+    assert request.te.is_constant and request.unet.is_constant
+    assert (request.name, request.te.first, request.unet.first, request.rank) == READ[tag]
     assert request.tag == tag
 
 
@@ -66,7 +67,11 @@ def test_text_keeps_everything_but_our_tags() -> None:
 
 def test_same_network_twice_is_two_requests_in_order() -> None:
     requests = parse_prompt("<lora:a:1><lora:b><lora:a:0.5>").requests
-    assert [(request.name, request.te) for request in requests] == [("a", 1.0), ("b", 1.0), ("a", 0.5)]
+    assert [(request.name, request.te.first) for request in requests] == [
+        ("a", 1.0),
+        ("b", 1.0),
+        ("a", 0.5),
+    ]
 
 
 def test_kinds_can_be_given_back() -> None:
