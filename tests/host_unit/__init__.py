@@ -1,0 +1,1 @@
+"""Parts of lib_lyco.host that need no host."""
