@@ -27,6 +27,9 @@ _REFINER_WIDTH = 384
 four transformers each where the base has two and ten, so names alone would mix them up."""
 
 
+_Roots = Mapping[Component, nn.Module | None]
+
+
 @dataclass(frozen=True)
 class HostModel:
     """What the applying side needs to know of one loaded checkpoint."""
@@ -68,7 +71,7 @@ def _is_refiner(model: nn.Module) -> bool:
 
 def _targets(model: nn.Module, family: Family) -> Mapping[LayerName, tuple[Target, ...]]:
     table = layer_table(family)
-    roots: dict[Component, nn.Module | None] = {c: _find(model, root) for c, root in table.host_roots.items()}
+    roots: _Roots = {component: _find(model, root) for component, root in table.host_roots.items()}
     targets: dict[LayerName, tuple[Target, ...]] = {}
     for layer in table:
         root = roots[layer.component]
@@ -98,9 +101,7 @@ def _target(layer: LayerName, root: nn.Module, place: HostPlace) -> Target | Non
     )
 
 
-def _combined_targets(
-    combined: Combined, roots: Mapping[Component, nn.Module | None]
-) -> tuple[Target, ...]:
+def _combined_targets(combined: Combined, roots: _Roots) -> tuple[Target, ...]:
     """What files hold in one piece, the host's SD3 does too: one plain target."""
     root = roots[combined.name.component]
     module = None if root is None else _owner(root, combined.host_path, "weight")

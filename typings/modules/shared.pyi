@@ -1,0 +1,6 @@
+from modules.options import OptionInfo as OptionInfo
+from modules.options import Options
+from modules.shared_state import State
+
+opts: Options
+state: State

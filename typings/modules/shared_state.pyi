@@ -1,0 +1,6 @@
+class State:
+    interrupted: bool
+    skipped: bool
+    stopping_generation: bool
+    sampling_step: int
+    sampling_steps: int
