@@ -77,8 +77,8 @@ class Backup:
         self.failures: list[Failure] = []
         """What is missing from it."""
         self._is_ours = False
-        self._pointer = 0
-        self._version: int | None = None
+        self._pointer = 0 if self.original is None else self.original.data_ptr()
+        self._version = None if self.parameter is None else _version(self.parameter)
 
     def origin(self) -> Origin | None:
         """Returns the original's identity, or None where torch cannot tell whether it was changed."""
@@ -129,11 +129,11 @@ class Backup:
         assert self.parameter is not None
         if self.original is not None:
             original = self.original
+            if original.dtype != found.dtype:
+                self.recipe = ()  # the merge was rounded a second time
             self.original = original.to(device=found.device, dtype=found.dtype)
             if found is not self.parameter:
                 self.parameter.data = original
-            if self.original.dtype != original.dtype:
-                self.recipe = ()  # the merge was rounded a second time
         self.parameter = found
         self._is_ours = False
         self._pointer = found.data_ptr()
@@ -201,11 +201,21 @@ class Backups:
 
     def _part(self, target: Target, name: str) -> Tensor:
         original = self.original(Slot(target.module, name))
+        if original is not None:
+            master = target.master if name == target.weight else target.master_bias
+            finer = finer_copy(target.module, master, original)
+            original = original if finer is None else finer.to(original.device)
         if original is None:
             weight = self.original(Slot(target.module, target.weight))
             assert weight is not None
             original = weight.new_zeros(weight.shape[0])
         return original if target.rows is None else original[target.rows[0] : target.rows[1]]
+
+
+def finer_copy(owner: nn.Module, name: str | None, original: Tensor) -> Tensor | None:
+    """Returns what a module keeps under `name` of an 8-bit original, or None if there is no such copy."""
+    found = getattr(owner, name, None) if name is not None and original.element_size() == 1 else None
+    return found if isinstance(found, Tensor) and found.shape == original.shape else None
 
 
 def _version(parameter: nn.Parameter) -> int | None:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.utils.hooks import RemovableHandle
 
 from lib_lyco.algos.adapter import LowRank
 from lib_lyco.algos.norm import Norm
@@ -35,6 +36,7 @@ class Gate:
     def __init__(self, value: Multiplier) -> None:
         self._value = value
         self._serial = 0
+        self._spread: dict[tuple[torch.device, torch.dtype, float], Tensor] = {}
 
     @property
     def value(self) -> Multiplier:
@@ -44,6 +46,7 @@ class Gate:
     def value(self, value: Multiplier) -> None:
         self._value = value
         self._serial += 1
+        self._spread.clear()
 
     @property
     def serial(self) -> int:
@@ -53,13 +56,18 @@ class Gate:
     def is_closed(self) -> bool:
         return not isinstance(self._value, Tensor) and self._value == 0.0
 
-    def spread(self, x: Tensor) -> Tensor:
-        """Returns the value as (b or 1, 1), where and in what dtype x is.
+    def spread(self, x: Tensor, factor: float) -> Tensor:
+        """Returns the value times `factor` as (b or 1, 1), where and in what dtype x is.
 
         Raises:
             LycoError: The batch has another number of rows than the gate.
         """
-        value = torch.as_tensor(self._value, dtype=x.dtype, device=x.device).reshape(-1, 1)
+        form = (x.device, x.dtype, factor)
+        if form not in self._spread:
+            with torch.inference_mode(False):
+                value = torch.as_tensor(self._value, dtype=torch.float32) * factor
+                self._spread[form] = value.to(x).reshape(-1, 1)
+        value = self._spread[form]
         if value.shape[0] not in (1, x.shape[0]):
             raise LycoError(
                 "The strengths do not fit the batch.",
@@ -76,29 +84,54 @@ class BypassTerm:
 
     pair: Pair
     gate: Gate
+    factor: float = 1.0
+    """What the gate's value is multiplied by on this layer."""
 
     def is_same(self, other: BypassTerm) -> bool:
         """Whether a hook made for the one serves for the other."""
-        return self.pair is other.pair and self.gate is other.gate
+        return self.pair is other.pair and self.gate is other.gate and self.factor == other.factor
 
 
 def can_bypass(pair: Pair) -> bool:
     """Whether a hook on the target's module can do what the merge of this pair does.
 
-    Not if the delta depends on the weight, if only a slice of it is meant, or if the model uses the
-    weight without calling the module, as `nn.MultiheadAttention` does with its `in_proj_weight` and
-    its `out_proj`.
+    Not if the delta depends on the weight, if the model uses the weight without calling the module
+    (as `nn.MultiheadAttention` does with its `in_proj_weight` and its `out_proj`), or if only rows
+    of the weight are meant and the delta is no product, whose up has these rows.
     """
     target, module = pair.target, pair.target.module
-    is_sliced = bool(pair.channels or pair.whole or target.rows)
-    is_turned = target.transposed or target.swapped_halves
-    if not pair.adapter.additive or is_sliced or is_turned or target.weight != "weight":
+    if not pair.adapter.additive or target.weight != "weight" or target.transposed or pair.channels:
         return False
     if isinstance(pair.adapter, Norm):
         return isinstance(module, (nn.LayerNorm, nn.GroupNorm))
     if isinstance(module, NonDynamicallyQuantizableLinear):
         return False
-    return isinstance(module, nn.Linear) or is_conv(module)
+    if not isinstance(module, nn.Linear) and not is_conv(module):
+        return False
+    is_part = bool(target.rows or target.delta_rows or target.swapped_halves)
+    return not is_part or _product(pair) is not None
+
+
+def _product(pair: Pair) -> LowRank | None:
+    """The adapter as a product for its whole layer, if that is all it is."""
+    module = pair.target.module
+    if is_conv(module) and getattr(module, "groups", 1) > 1:
+        return None
+    return None if pair.adapter.bias_delta(None) is not None else pair.adapter.low_rank()
+
+
+def _placed_up(up: Tensor, pair: Pair, num_rows: int) -> Tensor:
+    """The up (o, r) of a pair's adapter as one of its module's whole weight, other rows being 0."""
+    target = pair.target
+    if target.delta_rows is not None:
+        up = up[target.delta_rows[0] : target.delta_rows[1]]
+    if target.swapped_halves:
+        up = up.roll(up.shape[0] // 2, dims=0)
+    if target.rows is None:
+        return up
+    placed = up.new_zeros(num_rows, up.shape[1])
+    placed[target.rows[0] : target.rows[1]] = up
+    return placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +146,7 @@ class _Stack:
 
 
 class BypassLayer:
-    """The hook of one layer instance, installed when made.
+    """The hook of one layer instance.
 
     Raises:
         AdapterError: An adapter's factors cannot be computed.
@@ -122,34 +155,37 @@ class BypassLayer:
     def __init__(self, module: nn.Module, terms: Sequence[BypassTerm]) -> None:
         self.module = module
         self.terms = tuple(terms)
-        self._products: list[tuple[Gate, LowRank]] = []
+        self._products: list[tuple[BypassTerm, LowRank]] = []
         self._others: list[BypassTerm] = []
         self._stack: _Stack | None = None
         self._row: tuple[tuple[int, ...], Tensor] | None = None
-        is_grouped = is_conv(module) and getattr(module, "groups", 1) > 1
+        self._handle: RemovableHandle | None = None
         for term in self.terms:
-            adapter = term.pair.adapter
-            factors = None if is_grouped or adapter.bias_delta(None) is not None else adapter.low_rank()
+            factors = _product(term.pair)
             if factors is None:
                 self._others.append(term)
             else:
-                self._products.append((term.gate, factors))
-        self._handle = module.register_forward_hook(self._add, with_kwargs=True)
+                self._products.append((term, factors))
+
+    def install(self) -> None:
+        """Puts the hook on."""
+        self._handle = self.module.register_forward_hook(self._add, with_kwargs=True)
 
     def remove(self) -> None:
         """Takes the hook off again."""
-        self._handle.remove()
+        if self._handle is not None:
+            self._handle.remove()
 
     def _add(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Tensor
     ) -> Tensor:
         x: Tensor = args[0] if args else kwargs["input"]
-        if not all(gate.is_closed() for gate, _ in self._products):
+        if not all(term.gate.is_closed() for term, _ in self._products):
             output = output + self._run_products(x).to(output.dtype)
         for term in self._others:
             if not term.gate.is_closed():
                 added = term.pair.adapter.bypass(x, module)
-                gate = term.gate.spread(x).reshape(-1, *[1] * (added.dim() - 1))
+                gate = term.gate.spread(x, term.factor).reshape(-1, *[1] * (added.dim() - 1))
                 output = output + (added * gate).to(output.dtype)
         return output
 
@@ -161,26 +197,28 @@ class BypassLayer:
         return row.reshape(row.shape[0], *inner, row.shape[1])
 
     def _run_products(self, x: Tensor) -> Tensor:
-        stack = self._stack
-        if stack is None or stack.up.device != x.device or stack.up.dtype != x.dtype:
-            stack = self._build_stack(x)
-            self._stack, self._row = stack, None
+        # what is kept must serve later, when gradients may be wanted
+        with torch.inference_mode(False), torch.no_grad():
+            stack = self._stack
+            if stack is None or stack.up.device != x.device or stack.up.dtype != x.dtype:
+                stack = self._build_stack(x)
+                self._stack, self._row = stack, None
+            row = self._gate_row(x, stack)
         hidden = operate(x, self.module, stack.down)
-        hidden = hidden * self._align(self._gate_row(x, stack), hidden)
-        return pointwise(hidden, self.module, stack.up)
+        return pointwise(hidden * self._align(row, hidden), self.module, stack.up)
 
     def _build_stack(self, x: Tensor) -> _Stack:
         shape = self.module.get_parameter("weight").shape
-        ups = [factors.up.to(x) for _, factors in self._products]
+        ups = [_placed_up(factors.up, term.pair, shape[0]).to(x) for term, factors in self._products]
         downs = [factors.down.to(x) for _, factors in self._products]
         ranks = tuple(down.shape[0] for down in downs)
         return _Stack(torch.cat(ups, dim=1), torch.cat(downs).reshape(sum(ranks), *shape[1:]), ranks)
 
     def _gate_row(self, x: Tensor, stack: _Stack) -> Tensor:
         """Returns the gates' values by rank, (b or 1, R), made anew only when a gate was set."""
-        serials = (x.shape[0], *(gate.serial for gate, _ in self._products))
+        serials = (x.shape[0], *(term.gate.serial for term, _ in self._products))
         if self._row is None or self._row[0] != serials:
-            gates = [gate.spread(x) for gate, _ in self._products]
+            gates = [term.gate.spread(x, term.factor) for term, _ in self._products]
             num_rows = max(gate.shape[0] for gate in gates)
             spread = [gate.expand(num_rows, rank) for gate, rank in zip(gates, stack.ranks, strict=True)]
             self._row = (serials, torch.cat(spread, dim=1))
@@ -207,17 +245,23 @@ class Bypass:
         """
         changed = 0
         for module in [module for module in self._layers if module not in wanted]:
-            self._layers.pop(module).remove()
+            self._take_off(module)
             changed += 1
         for module, terms in wanted.items():
             layer = self._layers.get(module)
             if layer is not None:
                 if _are_same(layer.terms, terms):
                     continue
-                self._layers.pop(module).remove()
-            self._layers[module] = BypassLayer(module, terms)
+                self._take_off(module)
+            layer = self._layers[module] = BypassLayer(module, terms)
+            layer.install()
             changed += 1
         return changed
+
+    def _take_off(self, module: nn.Module) -> None:
+        # known for as long as it is there: an interrupt may fall between any two lines
+        self._layers[module].remove()
+        del self._layers[module]
 
 
 def _are_same(ours: Sequence[BypassTerm], theirs: Sequence[BypassTerm]) -> bool:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from lib_lyco.algos.adapter import LowRank
 from lib_lyco.apply.match import Pair
+from lib_lyco.apply.wanted import NetworkKey
 from lib_lyco.errors import AdapterError
 from lib_lyco.models.target import Target
 
@@ -46,6 +47,7 @@ class Term:
     multiplier: float
     network: str
     """The network's name, for reports."""
+    key: NetworkKey
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +94,9 @@ def merge_weight(
     """Writes the merged weight to `out`.
 
     Args:
-        original: The original weight, (o, i, ...); only read.
+        original: The original weight, (o, i, ...), or a finer copy of it; only read.
         terms: What acts on it.
-        out: Shape, dtype and device of `original`; a tensor of its own.
+        out: Shape and device of `original`, and the dtype to round to; a tensor of its own.
         scratch: Where the sum is made if `out` cannot hold it.
         originals: Where the other parts of a fused layer are.
 
@@ -109,7 +111,7 @@ def merge_weight(
         failures += _add_dense(total, wide, dense, originals)
         _add_low_rank(total, low_rank)
         _round_into(out, total.add_(wide))
-    elif original.dtype == compute and out.is_contiguous():
+    elif out.dtype == compute and out.is_contiguous():
         _add_low_rank(out.copy_(original), low_rank)
     else:
         total = scratch.borrow(original, compute)

@@ -7,33 +7,33 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from lib_lyco.apply.backup import Backups, Slot
+from lib_lyco.apply.backup import Backups, Slot, finer_copy
 from lib_lyco.apply.bypass import BypassTerm, Gate, can_bypass
 from lib_lyco.apply.match import Match, Pair
 from lib_lyco.apply.merge import Term, bias_delta
-from lib_lyco.apply.wanted import Mode, Multiplier, NetworkKey, Problem, Recipe, Wanted
+from lib_lyco.apply.wanted import Entry, Mode, Multiplier, NetworkKey, Problem, Recipe, Wanted
 from lib_lyco.errors import AdapterError, LycoError
 from lib_lyco.naming.layer import Component
 
 
 class Gates:
-    """One gate per network and component, the same object for as long as the network is wanted."""
+    """One gate per entry and component, the same object for as long as the entry is wanted."""
 
     def __init__(self) -> None:
-        self._gates: dict[tuple[NetworkKey, Component], Gate] = {}
+        self._gates: dict[tuple[Entry, Component], Gate] = {}
 
-    def get(self, key: NetworkKey, component: Component, value: Multiplier) -> Gate:
+    def get(self, entry: Entry, component: Component, value: Multiplier) -> Gate:
         """Returns the gate, set to `value`."""
-        gate = self._gates.get((key, component))
+        gate = self._gates.get((entry, component))
         if gate is None:
-            gate = self._gates[key, component] = Gate(value)
+            gate = self._gates[entry, component] = Gate(value)
         elif gate.value is not value:
             gate.value = value
         return gate
 
-    def keep(self, keys: set[NetworkKey]) -> None:
-        """Drops the gates of all other networks."""
-        self._gates = {place: gate for place, gate in self._gates.items() if place[0] in keys}
+    def keep(self, entries: set[Entry]) -> None:
+        """Drops the gates of all other entries."""
+        self._gates = {place: gate for place, gate in self._gates.items() if place[0] in entries}
 
 
 @dataclass(eq=False)
@@ -44,12 +44,13 @@ class Edit:
     like: Tensor
     """A tensor of the form that the merged one must have; its values do not matter."""
     is_bias: bool
+    master: Tensor | None = None
+    """A finer copy of the original, to start from."""
     terms: list[Term] = field(default_factory=list[Term])
-    keys: list[NetworkKey] = field(default_factory=list[NetworkKey])
 
     @property
     def recipe(self) -> Recipe:
-        return tuple((key, term.multiplier) for key, term in zip(self.keys, self.terms, strict=True))
+        return tuple((term.key, term.multiplier) for term in self.terms)
 
 
 @dataclass(eq=False)
@@ -59,6 +60,8 @@ class Plan:
     edits: dict[Slot, Edit] = field(default_factory=dict[Slot, Edit])
     bypass: dict[nn.Module, list[BypassTerm]] = field(default_factory=dict[nn.Module, list[BypassTerm]])
     problems: list[Problem] = field(default_factory=list[Problem])
+    merges_by_step: bool = False
+    """Whether a network that varies is among the edits."""
 
 
 def make_plan(
@@ -80,39 +83,51 @@ def make_plan(
     Raises:
         LycoError: A multiplier by row in merge mode.
     """
-    planner = _Planner(backups)
-    gates.keep({one.key for one in networks})
+    planner = _Planner(mode, gates, backups)
+    gates.keep({one.entry for one in networks})
     for one in networks:
         for pair in matches[one.key].pairs:
-            component = pair.target.layer.component
-            multiplier = one.multiplier(component)
-            if isinstance(multiplier, Tensor) and mode == "merge":
-                raise LycoError(
-                    "A merge has one strength for the whole batch.",
-                    where=one.network.name,
-                    got=f"{multiplier.numel()} strengths",
-                    expected="one number",
-                    remedy="Use the bypass for strengths by image.",
-                )
-            if mode == "bypass" and can_bypass(pair):
-                if isinstance(multiplier, Tensor) or multiplier != 0.0:
-                    gate = gates.get(one.key, component, multiplier)
-                    planner.plan.bypass.setdefault(pair.target.module, []).append(BypassTerm(pair, gate))
-            elif isinstance(multiplier, Tensor):
-                planner.refuse(one, pair, "it can only be merged, and the strengths differ by image")
-            elif multiplier != 0.0:
-                planner.merge(one, pair, multiplier)
+            planner.place(one, pair)
     return planner.plan
 
 
 class _Planner:
-    def __init__(self, backups: Backups) -> None:
+    def __init__(self, mode: Mode, gates: Gates, backups: Backups) -> None:
         self.plan = Plan()
+        self._mode = mode
+        self._gates = gates
         self._backups = backups
         self._first: dict[int, Slot] = {}
 
+    def place(self, one: Wanted, pair: Pair) -> None:
+        """Decides for one pair between a hook, an edit and nothing at all."""
+        layer = pair.target.layer
+        varies = one.varies and layer.component == "unet"
+        multiplier, factor = one.multiplier(layer.component), one.factor(layer)
+        is_zero = not isinstance(multiplier, Tensor) and multiplier == 0.0
+        if factor == 0.0 or (is_zero and not varies):
+            return
+        if (self._mode == "bypass" or varies or self._is_coarse(pair)) and can_bypass(pair):
+            gate = self._gates.get(one.entry, layer.component, multiplier)
+            terms = self.plan.bypass.setdefault(pair.target.module, [])
+            terms.append(BypassTerm(pair, gate, factor))
+        elif not isinstance(multiplier, Tensor):
+            self.plan.merges_by_step |= varies
+            if not is_zero:
+                self.merge(one, pair, multiplier * factor)
+        elif self._mode == "bypass":
+            self.refuse(one, pair, "it can only be merged, and the strengths differ by image")
+        else:
+            raise LycoError(
+                "A merge has one strength for the whole batch.",
+                where=one.network.name,
+                got=f"{multiplier.numel()} strengths",
+                expected="one number",
+                remedy="Use the bypass for strengths by image.",
+            )
+
     def refuse(self, one: Wanted, pair: Pair, reason: str) -> None:
-        self.plan.problems.append(Problem(one.network.name, pair.target.layer, reason))
+        self.plan.problems.append(Problem(one.network.name, one.key, pair.target.layer, reason))
 
     def merge(self, one: Wanted, pair: Pair, multiplier: float) -> None:
         """Adds one pair to the edits of its weight and, where it changes that, its bias."""
@@ -123,8 +138,8 @@ class _Planner:
             self.refuse(one, pair, "its weight is not loaded (it is on the meta device)")
             return
         slot = self._untie(Slot(target.module, target.weight))
-        term = Term(pair, multiplier, one.network.name)
-        self._add(Edit(slot, weight, is_bias=False), one.key, term)
+        term = Term(pair, multiplier, one.network.name, one.key)
+        self._add(Edit(slot, weight, False, finer_copy(target.module, target.master, weight)), term)
         bias_slot = self._untie(Slot(target.module, target.bias))
         bias = self._backups.original(bias_slot)
         try:
@@ -138,15 +153,18 @@ class _Planner:
             self.refuse(one, pair, f"{type(target.module).__name__} has no place for a bias")
             return
         like = weight.new_empty(weight.shape[int(target.transposed)]) if bias is None else bias
-        self._add(Edit(bias_slot, like, is_bias=True), one.key, term)
+        self._add(Edit(bias_slot, like, True, finer_copy(target.module, target.master_bias, like)), term)
+
+    def _is_coarse(self, pair: Pair) -> bool:
+        """Whether a merge would be rounded to so few bits that much of the delta is lost."""
+        weight = self._backups.original(Slot(pair.target.module, pair.target.weight))
+        return weight is not None and weight.element_size() == 1
 
     def _can_create(self, slot: Slot) -> bool:
         return self._backups.get(slot) is not None or slot.can_create()
 
-    def _add(self, edit: Edit, key: NetworkKey, term: Term) -> None:
-        edit = self.plan.edits.setdefault(edit.slot, edit)
-        edit.terms.append(term)
-        edit.keys.append(key)
+    def _add(self, edit: Edit, term: Term) -> None:
+        self.plan.edits.setdefault(edit.slot, edit).terms.append(term)
 
     def _untie(self, slot: Slot) -> Slot:
         """Returns the first slot met that holds the same parameter: a tied one is edited once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 import torch
@@ -14,8 +15,32 @@ from lib_lyco.apply.match import Match, count_adapters, match_network
 from lib_lyco.apply.merge import Scratch, exact_arithmetic, merge_bias, merge_weight
 from lib_lyco.apply.plan import Edit, Gates, Plan, make_plan
 from lib_lyco.apply.store import MergedStore, Spare, count_bytes
-from lib_lyco.apply.wanted import Count, Mode, NetworkKey, Problem, Report, Wanted, add_up
+from lib_lyco.apply.wanted import Count, Mode, Multiplier, NetworkKey, Problem, Report, Wanted, add_up
 from lib_lyco.models.target import Targets
+
+
+@dataclass(frozen=True, eq=False)
+class _Applied:
+    """What the last `apply` was asked for."""
+
+    networks: Sequence[Wanted]
+    mode: Mode
+    merges_by_step: bool
+
+    def is_up_to_gates(self, networks: Sequence[Wanted]) -> bool:
+        """Whether another set differs in nothing but the values of gates that are there."""
+        if self.merges_by_step or [one.entry for one in self.networks] != [one.entry for one in networks]:
+            return False
+        return all(
+            _is_same(ours.te, one.te) and (one.varies or _is_same(ours.unet, one.unet))
+            for ours, one in zip(self.networks, networks, strict=True)
+        )
+
+
+def _is_same(ours: Multiplier, other: Multiplier) -> bool:
+    if isinstance(ours, Tensor) or isinstance(other, Tensor):
+        return ours is other
+    return ours == other
 
 
 class Session:
@@ -36,19 +61,25 @@ class Session:
     smaller dtype and back between two calls leaves the original as it was before the cast.
     """
 
-    def __init__(self, targets: Targets, budget_bytes: int = 0) -> None:
+    def __init__(
+        self, targets: Targets, budget_bytes: int = 0, compute_device: torch.device | None = None
+    ) -> None:
         """
         Args:
             targets: The layers of the model.
             budget_bytes: Memory for merged weights that are not in use, beside the model's weights
                 on their device; with 0, returning to a set costs what it did the first time.
+            compute_device: Where weights that lie on the CPU are merged, layer by layer; the result
+                goes back to the CPU. For models that wait there for their turn on a GPU.
         """
         self._targets = targets
+        self._compute_device = compute_device
         self._store = MergedStore(budget_bytes)
         self._backups = Backups()
         self._bypass = Bypass()
         self._gates = Gates()
         self._matches: dict[NetworkKey, Match] = {}
+        self._applied: _Applied | None = None
 
     def __enter__(self) -> Session:
         return self
@@ -75,6 +106,7 @@ class Session:
         Raises:
             LycoError: A multiplier by row is wanted where only a merge can be done.
         """
+        self._applied = None
         try:
             with torch.inference_mode(False):
                 notes = self._look_underneath()
@@ -83,12 +115,30 @@ class Session:
                 plan = make_plan(networks, self._matches, mode, self._gates, self._backups)
                 touched = self._bypass.set(plan.bypass) + self._switch(plan)
         except BaseException:
+            # an interrupt may fall between any two lines: what was being parked is not to be trusted
+            self._store.clear()
             self.restore()
             raise
+        self._applied = _Applied(networks, mode, plan.merges_by_step)
         return self._report(networks, plan, notes, touched)
+
+    def vary(self, wanted: Sequence[Wanted]) -> None:
+        """The same as `apply` in the same mode, between two steps of one pass.
+
+        If only strengths of varying networks changed, and no hook is missing for them, this sets
+        their gates and does nothing else: it is not noticed what happened to the model since.
+        """
+        networks = add_up(wanted)
+        if self._applied is None or not self._applied.is_up_to_gates(networks):
+            self.apply(wanted, "merge" if self._applied is None else self._applied.mode)
+            return
+        for one in networks:
+            if one.varies:
+                self._gates.get(one.entry, "unet", one.unet)
 
     def restore(self) -> Report:
         """Takes everything off: every original back bit for bit, every hook and created bias gone."""
+        self._applied = None
         with torch.inference_mode(False):
             notes = self._look_underneath()
             touched = self._bypass.set({})
@@ -103,6 +153,7 @@ class Session:
         Originals, kept merges and hooks are dropped. Reloads through `load_state_dict` and through
         new parameters are noticed without this call.
         """
+        self._applied = None
         self._bypass.set({})
         for backup in self._backups:
             backup.abandon()
@@ -150,24 +201,32 @@ class Session:
         for backup in left:
             spare.add(self._leave(backup))
         scratch = Scratch()
-        with exact_arithmetic({edit.like.device.type for edit, _ in changed}):
+        with exact_arithmetic({self._merge_device(edit.like).type for edit, _ in changed}):
             for edit, kept in changed:
                 backup = self._backups.get(edit.slot) or Backup(edit.slot)
+                self._backups.add(backup)
                 spare.add(self._park(backup))
-                backup.recipe, backup.failures = (), []
                 merged = self._merge(edit, backup, spare.take(edit.like), scratch) if kept is None else kept
                 backup.install(merged, edit.recipe)
-                self._backups.add(backup)
         return len(left) + len(changed)
+
+    def _merge_device(self, weight: Tensor) -> torch.device:
+        if self._compute_device is None or weight.device.type != "cpu":
+            return weight.device
+        return self._compute_device
 
     def _merge(self, edit: Edit, backup: Backup, out: Tensor, scratch: Scratch) -> Tensor:
         """Returns `out` with one parameter's merge in it."""
+        source = backup.original if edit.master is None else edit.master
         if edit.is_bias:
-            backup.failures = merge_bias(backup.original, edit.terms, out, self._backups)
-        else:
-            assert backup.original is not None
-            backup.failures = merge_weight(backup.original, edit.terms, out, scratch, self._backups)
-        return out
+            source = None if source is None else source.to(out.device)
+            backup.failures = merge_bias(source, edit.terms, out, self._backups)
+            return out
+        assert source is not None
+        device = self._merge_device(out)
+        merged = out if device == out.device else torch.empty_like(out, device=device)
+        backup.failures = merge_weight(source.to(device), edit.terms, merged, scratch, self._backups)
+        return out if merged is out else out.copy_(merged)
 
     def _leave(self, backup: Backup) -> list[Tensor]:
         """Restores one parameter; returns tensors that nobody needs any more."""
@@ -177,13 +236,17 @@ class Session:
         return dropped
 
     def _park(self, backup: Backup) -> list[Tensor]:
-        """Keeps what is installed for later; returns tensors that nobody needs any more."""
-        installed = backup.installed()
+        """Keeps what is installed for later; returns tensors that nobody needs any more.
+
+        From then on the backup does not say what is installed: it is about to be replaced.
+        """
+        installed, recipe, is_whole = backup.installed(), backup.recipe, not backup.failures
+        backup.recipe, backup.failures = (), []
         if installed is None:
             return []
-        if backup.failures or not backup.recipe:
+        if not recipe or not is_whole:
             return [installed]
-        return self._store.park(backup.slot, backup.recipe, backup.origin(), installed)
+        return self._store.park(backup.slot, recipe, backup.origin(), installed)
 
     def _report(
         self, networks: Sequence[Wanted], plan: Plan, notes: tuple[str, ...], touched: int
@@ -191,16 +254,15 @@ class Session:
         problems: list[Problem] = list(plan.problems)
         for failure in (failure for backup in self._backups for failure in backup.failures):
             layer = failure.term.pair.target.layer
-            problems.append(Problem(failure.term.network, layer, failure.reason))
+            problems.append(Problem(failure.term.network, failure.term.key, layer, failure.reason))
         counts: list[Count] = []
-        for one in networks:
-            name = one.network.name
-            match = self._matches[one.key]
-            problems += [Problem(name, item.layer, item.reason) for item in match.unmatched]
-            failed = {problem.layer for problem in problems if problem.network == name}
-            for component, total in count_adapters(one.network.adapters).items():
-                lost = count_adapters(failed).get(component, 0)
-                counts.append(Count(name, component, total - lost, total))
+        for key, network in {one.key: one.network for one in networks}.items():
+            name = network.name
+            match = self._matches[key]
+            problems += [Problem(name, key, item.layer, item.reason) for item in match.unmatched]
+            failed = count_adapters({problem.layer for problem in problems if problem.key == key})
+            for component, total in count_adapters(network.adapters).items():
+                counts.append(Count(name, key, component, total - failed.get(component, 0), total))
         originals = [backup.original for backup in self._backups]
         return Report(
             counts=tuple(counts),

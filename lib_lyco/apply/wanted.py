@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from lib_lyco.apply.blocks import LayerFactors
 from lib_lyco.naming.layer import Component, LayerName
 from lib_lyco.network.network import Network
 
@@ -18,6 +19,9 @@ Multiplier = float | Tensor
 
 NetworkKey = tuple[str, int]
 """Content id and rank limit (-1 for none): what is the same network, and what is another."""
+
+Entry = tuple[NetworkKey, LayerFactors | None, bool]
+"""A network, its factors by layer and whether it varies: what has a multiplier of its own."""
 
 Recipe = tuple[tuple[NetworkKey, float], ...]
 """The networks on one parameter and their multipliers: with the original, all a merge depends on."""
@@ -34,27 +38,44 @@ class Wanted:
     """For the layers of the denoiser."""
     rank: int | None = None
     """Limit for adapters that have a rank (`dyn` in tags); None leaves them whole."""
+    factors: LayerFactors | None = None
+    """What both multipliers are multiplied by, layer by layer; None is 1 everywhere."""
+    varies: bool = False
+    """Whether `unet` will be another number at another step. Such a network is bypassed where its
+    adapters allow it, so that a step merges nothing anew; the rest of it is merged at each step."""
 
     @property
     def key(self) -> NetworkKey:
         return (self.network.content_id, -1 if self.rank is None else self.rank)
 
+    @property
+    def entry(self) -> Entry:
+        return (self.key, self.factors, self.varies)
+
     def multiplier(self, component: Component) -> Multiplier:
         return self.unet if component == "unet" else self.te
 
+    def factor(self, layer: LayerName) -> float:
+        return 1.0 if self.factors is None else self.factors.of(layer)
+
 
 def add_up(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Returns each network once, multipliers added, in an order that does not depend on theirs.
+    """Returns each entry once, multipliers added, in an order that does not depend on theirs.
 
     So the same set is the same bits, however its tags were written.
     """
-    by_key: dict[NetworkKey, Wanted] = {}
+    by_entry: dict[Entry, Wanted] = {}
     for one in wanted:
-        before = by_key.get(one.key)
+        before = by_entry.get(one.entry)
         if before is not None:
             one = replace(one, te=before.te + one.te, unet=before.unet + one.unet)
-        by_key[one.key] = one
-    return [by_key[key] for key in sorted(by_key)]
+        by_entry[one.entry] = one
+    return [by_entry[entry] for entry in sorted(by_entry, key=_order)]
+
+
+def _order(entry: Entry) -> tuple[NetworkKey, str, bool]:
+    key, factors, varies = entry
+    return (key, "" if factors is None else repr(factors), varies)
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,8 @@ class Count:
     """How many adapters of one network act on one component, whatever its multiplier."""
 
     network: str
+    key: NetworkKey
+    """Two networks may have the same name."""
     component: Component
     applied: int
     total: int
@@ -75,6 +98,7 @@ class Problem:
     """An adapter that is not applied, or only in part, and why."""
 
     network: str
+    key: NetworkKey
     layer: LayerName
     reason: str
 

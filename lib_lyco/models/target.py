@@ -35,6 +35,11 @@ class Target:
     """Whether the parameter is stored (i, o), as OpenCLIP's `text_projection`."""
     swapped_halves: bool = False
     """Whether the halves of the layer's rows stand in the other order (SAI's last modulation)."""
+    master: str | None = None
+    """Attribute name of a finer copy of the weight, a tensor on any device that the model need not
+    have; merges start from it while the weight is stored in 8 bits."""
+    master_bias: str | None = None
+    """The same for the bias."""
 
 
 Targets = Mapping[LayerName, tuple[Target, ...]]

@@ -30,15 +30,24 @@ def block_names(family: Family) -> tuple[str, ...]:
     return (BASE, *(f"IN{n:02}" for n in range(count)), MID, *(f"OUT{n:02}" for n in range(count)))
 
 
-def block_of(layer: LayerName, family: Family) -> str:
-    """The block a layer is in: one of `block_names(family)`.
+def host_path(layer: LayerName, family: Family) -> str:
+    """The module path of a layer in the WebUI's own model: `input_blocks.1.1.proj_in`.
 
     Raises:
         KeyError: The family has no such layer.
     """
     table = layer_table(family)
     combined = table.combined.get(layer)
-    path = combined.host_path if combined else table.host_place(layer).path
+    return combined.host_path if combined else table.host_place(layer).path
+
+
+def block_of(layer: LayerName, family: Family) -> str:
+    """The block a layer is in: one of `block_names(family)`.
+
+    Raises:
+        KeyError: The family has no such layer.
+    """
+    path = host_path(layer, family)
     if layer.component != "unet":
         return BASE
     head, _, rest = path.partition(".")
