@@ -27,6 +27,10 @@ Recipe = tuple[tuple[NetworkKey, float], ...]
 """The networks on one parameter and their multipliers: with the original, all a merge depends on."""
 
 
+def network_key(network: Network, rank: int | None) -> NetworkKey:
+    return (network.content_id, -1 if rank is None else rank)
+
+
 @dataclass(frozen=True, eq=False)
 class Wanted:
     """One network and how strongly it acts. The same network twice adds up."""
@@ -46,7 +50,7 @@ class Wanted:
 
     @property
     def key(self) -> NetworkKey:
-        return (self.network.content_id, -1 if self.rank is None else self.rank)
+        return network_key(self.network, self.rank)
 
     @property
     def entry(self) -> Entry:

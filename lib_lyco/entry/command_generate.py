@@ -12,7 +12,7 @@ from torch import Tensor
 from lib_lyco.apply.session import Session
 from lib_lyco.demo import embedded
 from lib_lyco.entry.device import add_device_flag, pick_device
-from lib_lyco.entry.standalone import apply_tags
+from lib_lyco.entry.standalone import networks_of
 from lib_lyco.entry.terminal import complain, progress_bar, say
 from lib_lyco.models.generate import GenerateRequest, generate
 from lib_lyco.models.load import load_model
@@ -20,6 +20,7 @@ from lib_lyco.models.png import parameters_text, save_png
 from lib_lyco.models.sampling import SAMPLERS
 from lib_lyco.naming.layer import Family
 from lib_lyco.network.cache import NetworkCache
+from lib_lyco.prompt.schedule import counted
 from lib_lyco.prompt.tags import parse_prompt
 from lib_lyco.train.precision import DTYPES
 
@@ -83,15 +84,15 @@ def run(arguments: argparse.Namespace) -> None:
         clip_skip=arguments.clip_skip,
     )
     with Session(model.targets()) as session:
-        applied = apply_tags(session, parsed, arguments.networks, NetworkCache(CACHE_BYTES))
-        for error in applied.errors:
-            complain(str(error))
-        if parsed.requests:
-            say(str(applied.report))
+        networks = networks_of(model, session, arguments.networks, NetworkCache(CACHE_BYTES))
+        outcome = networks.begin(parsed.requests, num_steps=request.steps, errors=parsed.problems)
+        problems = outcome.problems()
+        for line in outcome.lines():
+            (complain if line in problems else say)(line)
         with progress_bar(arguments.batch, "draw", "picture") as bar:
             images: list[Tensor] = []
             for part in parts(request):
-                images += generate(model, part)
+                images += generate(model, part, lambda step, total: networks.step(counted(step), total))
                 bar.update(len(part.seeds))
     shown = replace(request, prompts=[arguments.prompt] * arguments.batch)
     for index, path in enumerate(free_paths(arguments.out, request.seeds)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib_lyco.errors import ModelError
 from lib_lyco.models.base import BaseModel, Cond
-from lib_lyco.models.sampling import demand_sampler, sample
+from lib_lyco.models.sampling import OnStep, demand_sampler, sample
 
 _LATENT_CHANNELS = 4
 _LATENT_FACTOR = 8
@@ -44,8 +44,8 @@ class _Picture:
     """Of the negative prompt and of the prompt, one row each and of one length."""
 
 
-def generate(model: BaseModel, request: GenerateRequest) -> Tensor:
-    """Draws the pictures of a request, in its order.
+def generate(model: BaseModel, request: GenerateRequest, on_step: OnStep | None = None) -> Tensor:
+    """Draws the pictures of a request, in its order; `on_step` is told of each step of each batch.
 
     The noise of each comes from a generator of its own on the CPU: the same seed gives the same
     picture in any batch and on any device, but for the rounding of differently grouped sums.
@@ -60,7 +60,7 @@ def generate(model: BaseModel, request: GenerateRequest) -> Tensor:
     images: dict[int, Tensor] = {}
     with torch.no_grad():
         for group in _groups(_pictures(model, request), request.batch):
-            for picture, image in zip(group, _draw(model, request, group), strict=True):
+            for picture, image in zip(group, _draw(model, request, group, on_step), strict=True):
                 images[picture.index] = image
     return torch.stack([images[index] for index in sorted(images)])
 
@@ -122,7 +122,9 @@ def _num_states(picture: _Picture) -> int:
     return picture.conds[1].states.shape[1]
 
 
-def _draw(model: BaseModel, request: GenerateRequest, group: Sequence[_Picture]) -> Tensor:
+def _draw(
+    model: BaseModel, request: GenerateRequest, group: Sequence[_Picture], on_step: OnStep | None
+) -> Tensor:
     """One group's pictures, (b, 3, h, w) in [0, 1]."""
     generators = [torch.Generator().manual_seed(picture.seed) for picture in group]
     width, height = request.size
@@ -140,7 +142,8 @@ def _draw(model: BaseModel, request: GenerateRequest, group: Sequence[_Picture])
         without, with_prompt = model.predict(noisy.repeat(2, 1, 1, 1), timesteps.repeat(2), both).chunk(2)
         return without + request.guidance * (with_prompt - without)
 
-    *_, drawn = sample(model.schedule, (request.sampler, request.steps), noise, predict, generators)
+    sampler = (request.sampler, request.steps)
+    *_, drawn = sample(model.schedule, sampler, noise, predict, generators, on_step)
     return (model.decode_latents(drawn) / 2 + 0.5).clamp(0, 1)
 
 

@@ -24,6 +24,9 @@ from lib_lyco.models.base import NoiseSchedule
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(latents (b, 4, h, w), timestep ()) -> the denoiser's output for them, guidance included."""
 
+OnStep = Callable[[int, int], None]
+"""(step from 0, number of steps), called before each call of the denoiser."""
+
 _LINSPACE = {"timestep_spacing": "linspace"}
 _KARRAS = {"use_karras_sigmas": True}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
@@ -67,6 +70,7 @@ def sample(
     noise: Tensor,
     predict: Predict,
     generators: Sequence[torch.Generator],
+    on_step: OnStep | None = None,
 ) -> Iterator[Tensor]:
     """Denoises step by step; the last latents are the result.
 
@@ -74,6 +78,7 @@ def sample(
         sampler: Its name and the number of steps.
         noise: (b, 4, h, w) of unit variance.
         generators: One per image, for the samplers that add noise: an image depends on its own only.
+        on_step: Told which step comes; some samplers call the denoiser twice in a step.
 
     Yields:
         The latents (b, 4, h, w) after each call of the denoiser (some samplers make two a step).
@@ -88,7 +93,9 @@ def sample(
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     extra: dict[str, Any] = {"generator": list(generators)} if takes_generator else {}
     latents = noise * scheduler.init_noise_sigma
-    for timestep in scheduler.timesteps:
+    for call, timestep in enumerate(scheduler.timesteps):
+        if on_step is not None:
+            on_step(call * num_steps // len(scheduler.timesteps), num_steps)
         output = predict(scheduler.scale_model_input(latents, timestep), timestep)
         latents = scheduler.step(output, timestep, latents, return_dict=False, **extra)[0]
         yield latents
