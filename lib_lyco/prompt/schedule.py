@@ -18,12 +18,12 @@ and the second step, then 1, 2, ... and `num_steps - 2` during the last. `counte
 
 from __future__ import annotations
 
-import math
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 from lib_lyco.errors import PromptError
+from lib_lyco.prompt.numbers import read_number
 
 EXPECTED = "a number, such as 0.8, or values at positions, such as 0@0,1@0.5,0@1"
 
@@ -131,13 +131,10 @@ def _position(point: tuple[float, float]) -> float:
 
 def _number(part: str, text: str) -> float:
     try:
-        value = float(part)
-    except ValueError as error:
+        return read_number(part)
+    except PromptError as error:
         raise _unreadable(text) from error
-    if not math.isfinite(value):
-        raise _unreadable(text)
-    return value
 
 
 def _unreadable(text: str) -> PromptError:
-    return PromptError("A strength cannot be read", got=repr(text.strip()), expected=EXPECTED)
+    return PromptError("it is no strength", got=repr(text.strip()), expected=EXPECTED)

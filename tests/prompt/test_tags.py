@@ -42,7 +42,7 @@ def test_tag_is_read_by_the_webuis_rules(tag: str) -> None:
         ("<lora:a:te=inf>", "inf"),
         ("<lora:a:1:1:0>", "from 1 on"),
         ("<lora:a:dyn=1.5>", "1.5"),
-        ("<lora:a:1:1:1:1>", "one number too many"),
+        ("<lora:a:1:1:1:1>", "one value too many"),
         ("<lora:a:tee=1>", "tee"),
         ("<lora:a:te=1:te=2>", "twice"),
         ("<lora: >", "names no network"),
