@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lib_lyco.catalog.find import find_network, list_networks
+from lib_lyco.catalog.find import find_network
+from lib_lyco.catalog.scan import list_networks
 from lib_lyco.errors import NetworkNotFoundError
 
 HASH = "0123456789abcdef" * 4
