@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "train": "train a network on a folder of images",
     "generate": "draw pictures from a prompt with network tags",
     "inspect": "tell what a network file is",
+    "xray": "tell how strongly networks act on each block, and where they fight",
 }
 USAGE_EXIT, INTERRUPT_EXIT = 2, 130
 
