@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lib_lyco.apply.blocks import LayerFactors
 from lib_lyco.apply.outcome import Outcome
-from lib_lyco.apply.session import Session
-from lib_lyco.apply.wanted import Mode, Wanted
+from lib_lyco.apply.wanted import Mode, Report, Wanted
 from lib_lyco.errors import LycoError, ModelError, NetworkNotFoundError
 from lib_lyco.naming.detect import TITLES
 from lib_lyco.naming.layer import Family
@@ -16,6 +16,22 @@ from lib_lyco.network.network import Network
 from lib_lyco.prompt.block_weights import BlockWeights
 from lib_lyco.prompt.request import NetworkRequest
 from lib_lyco.prompt.schedule import Schedule
+
+
+class Applier(Protocol):
+    """Who puts networks on a model: `session.Session`, or whatever a host has in its place."""
+
+    def apply(self, wanted: Sequence[Wanted], mode: Mode = "merge") -> Report:
+        """See `Session.apply`."""
+        ...
+
+    def vary(self, wanted: Sequence[Wanted]) -> None:
+        """See `Session.vary`."""
+        ...
+
+    def restore(self) -> Report:
+        """See `Session.restore`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +56,7 @@ class PromptNetworks:
     Text encoders run once before a pass, so they have the strengths of step 0 throughout.
     """
 
-    def __init__(self, session: Session, family: Family | None, load: Callable[[str], Network]) -> None:
+    def __init__(self, session: Applier, family: Family | None, load: Callable[[str], Network]) -> None:
         """
         Args:
             session: Of the model.
