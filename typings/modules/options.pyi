@@ -2,6 +2,10 @@ from collections.abc import Callable
 from typing import Any
 
 class OptionInfo:
+    category_id: str | None
+    """The heading above the page, in the list of pages."""
+    restrict_api: bool
+    """Whether the API may not set it."""
     def __init__(
         self,
         default: Any = None,
