@@ -11,7 +11,7 @@
 
 Names, lists and `NOT` are those of sd-webui-lora-block-weight (hako-mikan: README, `BLOCKID12` to
 `BLOCKIDFLUX`, `weightsdealer` and `hyphener`). `M00` is its other word for `MID`; `encoder`, which it
-finds in the names of the text encoder's layers, means `BASE`. Blocks of SD3 are ours.
+finds in the layer names of some text encoders, means `BASE`. Blocks of SD3 are ours.
 """
 
 from __future__ import annotations
