@@ -22,6 +22,9 @@ from lib_lyco.naming.table import layer_table
 
 REFINER = "Stable Diffusion XL's refiner"
 
+_MASTER, _MASTER_BIAS = "fp16_weight", "fp16_bias"
+"""What the host puts beside weights that it stores in 8 bits, if its option says so."""
+
 _REFINER_WIDTH = 384
 """Width of the refiner's top level; the base model's is 320. It has two levels with attention of
 four transformers each where the base has two and ten, so names alone would mix them up."""
@@ -98,6 +101,8 @@ def _target(layer: LayerName, root: nn.Module, place: HostPlace) -> Target | Non
         rows=_range(place.rows, module.get_parameter(place.weight)),
         transposed=place.transposed,
         swapped_halves=place.swapped_halves,
+        master=_MASTER,
+        master_bias=_MASTER_BIAS,
     )
 
 
@@ -105,7 +110,9 @@ def _combined_targets(combined: Combined, roots: _Roots) -> tuple[Target, ...]:
     """What files hold in one piece, the host's SD3 does too: one plain target."""
     root = roots[combined.name.component]
     module = None if root is None else _owner(root, combined.host_path, "weight")
-    return () if module is None else (Target(combined.name, module),)
+    return (
+        () if module is None else (Target(combined.name, module, master=_MASTER, master_bias=_MASTER_BIAS),)
+    )
 
 
 def _range(share: RowShare | None, parameter: nn.Parameter) -> tuple[int, int] | None:

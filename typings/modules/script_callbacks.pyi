@@ -1,8 +1,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from modules.sd_models import HostModel
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
-from torch import Tensor, nn
+from torch import Tensor
 
 class CFGDenoiserParams:
     x: Tensor
@@ -21,7 +22,7 @@ def on_before_ui(callback: Callable[[], None]) -> None:
 def on_app_started(callback: Callable[[Any, Any], None]) -> None:
     """With gradio's Blocks (None without a UI) and the FastAPI app."""
 
-def on_model_loaded(callback: Callable[[nn.Module], None]) -> None:
+def on_model_loaded(callback: Callable[[HostModel], None]) -> None:
     """After weights were loaded; not when a resident checkpoint is chosen."""
 
 def on_script_unloaded(callback: Callable[[], None]) -> None: ...

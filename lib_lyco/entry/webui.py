@@ -1,0 +1,27 @@
+"""The WebUI's way in: called by scripts/lyco.py whenever the WebUI loads its scripts."""
+
+from __future__ import annotations
+
+from lib_lyco.catalog.catalog import Catalog
+from lib_lyco.host.app import HostApp
+from lib_lyco.host.folders import known_hash, network_folders
+from lib_lyco.host.options import Options, declare
+from lib_lyco.host.probe import Feature, start_features
+from lib_lyco.host.startup import follow_host
+from lib_lyco.ui.settings import COMPONENTS
+
+FEATURES = (
+    Feature("applying networks", "lib_lyco.host.activation"),
+    Feature("keeping encoded text up to date", "lib_lyco.host.conds"),
+    Feature("embeddings that come with a network", "lib_lyco.host.embeddings"),
+)
+"""In this order; whatever acts on a tag comes first."""
+
+
+def register() -> None:
+    """Starts everything that this WebUI can carry, and says what it cannot."""
+    catalog = Catalog(network_folders(), known_hash)
+    undeclare = declare(COMPONENTS, catalog)
+    app = HostApp(Options(), catalog)
+    app.at_unload(undeclare)
+    follow_host(app, start_features(FEATURES, app))
