@@ -115,7 +115,7 @@ class Session:
                 plan = make_plan(networks, self._matches, mode, self._gates, self._backups)
                 touched = self._bypass.set(plan.bypass) + self._switch(plan)
         except BaseException:
-            # an interrupt may fall between any two lines: what was being parked is not to be trusted
+            # an interrupt may fall between any two lines: a tensor may be parked and in use at once
             self._store.clear()
             self.restore()
             raise
@@ -139,12 +139,16 @@ class Session:
     def restore(self) -> Report:
         """Takes everything off: every original back bit for bit, every hook and created bias gone."""
         self._applied = None
-        with torch.inference_mode(False):
-            notes = self._look_underneath()
-            touched = self._bypass.set({})
-            for backup in self._backups:
-                self._leave(backup)
-                touched += 1
+        try:
+            with torch.inference_mode(False):
+                notes = self._look_underneath()
+                touched = self._bypass.set({})
+                for backup in self._backups:
+                    self._leave(backup)
+                    touched += 1
+        except BaseException:
+            self._store.clear()
+            raise
         return Report(notes=notes, touched=touched, parked_bytes=self._store.num_bytes)
 
     def forget(self) -> None:
