@@ -76,6 +76,8 @@ class Hints:
         Args:
             path: The layer's dotted path.
         """
+        if not self.alphas:
+            return self
         segments = path.split(".")
         ends = {".".join(segments[start:]) for start in range(len(segments))}
         found = (ends | {f"^{path}"}) & self.alphas.keys()

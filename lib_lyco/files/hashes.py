@@ -1,4 +1,4 @@
-"""The hashes by which networks are known, and our own identity of a file's content.
+"""The hashes by which networks are known.
 
 | hash | of | written by |
 | --- | --- | --- |
@@ -14,22 +14,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Lock
-from typing import BinaryIO
 
 from torch import Tensor
 
-from lib_lyco.files.access import read_exactly, read_into, reading
+from lib_lyco.files.access import read_exactly, reading
 from lib_lyco.files.header import parse_header
 from lib_lyco.files.layout import lay_out, tensor_bytes
 
 _LEGACY_RANGE = range(0x100000, 0x110000)
 _BLOCK = 1 << 20
-_CONTENT_BLOCK = 4 << 20
-_CONTENT_THREADS = 4
 _SHORT = 12
 _KOHYA_HASH = re.compile(r"[0-9a-f]{64}")
 _LYCORIS_HASH = re.compile(r"0x[0-9a-f]{64}")
@@ -96,53 +91,3 @@ def stated_hash(metadata: Mapping[str, str]) -> str | None:
 def short_hash(full: str) -> str:
     """The WebUI's short form: the first 12 characters (`0x` included)."""
     return full[:_SHORT]
-
-
-def content_id(path: str | os.PathLike[str]) -> str:
-    """Identity of a file's whole content: equal bytes, equal id; any other byte, another id.
-
-    Neither the stated hash nor size and time are trusted: tools copy stale hashes, and a file can
-    be rewritten within the clock's tick.
-
-    Raises:
-        FileError: The file cannot be read.
-    """
-    place = Path(path)
-    with reading(place) as file:
-        size = os.fstat(file.fileno()).st_size
-
-        def block(start: int) -> memoryview:
-            file.seek(start)
-            return memoryview(read_exactly(file, min(_CONTENT_BLOCK, size - start), place))
-
-        return _content_id(block, size)
-
-
-def read_with_content_id(file: BinaryIO, buffer: memoryview, path: Path) -> str:
-    """Fills `buffer`, as long as the file, from an open file and returns its `content_id`.
-
-    Raises:
-        FileError: The file cannot be read to its end.
-    """
-
-    def block(start: int) -> memoryview:
-        file.seek(start)
-        part = buffer[start : start + _CONTENT_BLOCK]
-        read_into(file, part, path)
-        return part
-
-    return _content_id(block, len(buffer))
-
-
-def _content_id(read_block: Callable[[int], memoryview], size: int) -> str:
-    """SHA-256 over the SHA-256 of each block: while one is read, others are hashed."""
-    lock = Lock()
-
-    def digest(start: int) -> bytes:
-        with lock:
-            block = read_block(start)
-        return hashlib.sha256(block).digest()
-
-    with ThreadPoolExecutor(_CONTENT_THREADS) as pool:
-        digests = b"".join(pool.map(digest, range(0, size, _CONTENT_BLOCK)))
-    return hashlib.sha256(digests + size.to_bytes(8, "little")).hexdigest()

@@ -5,7 +5,8 @@ The format (huggingface/safetensors, README "Format"): 8 bytes n, little-endian;
 the tensors' bytes, which fill the rest of the file without gap or overlap. n is at most 100 MB.
 
 The JSON is read entry by entry instead of as one tree: a hostile header can then neither nest
-deeply nor grow into a tree many times its own size.
+deeply nor grow into a tree many times its own size. Entries in the very form in which the reference
+implementation writes them, which nearly all are, are taken by one regular expression.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NamedTuple, NoReturn, cast
 
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import read_exactly, reading
@@ -32,6 +33,13 @@ _LENGTH_BYTES = 8
 _MAX_ENTRY_CHARS = 4096
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
+_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
+_PLAIN_ENTRY = re.compile(
+    r'"(?P<key>[^"\\\x00-\x1f]*)":{"dtype":"(?P<dtype>\w+)",'
+    rf'"shape":\[(?P<shape>(?:{_NUMBER}(?:,{_NUMBER}){{0,9}})?)\],'
+    rf'"data_offsets":\[(?P<start>{_NUMBER}),(?P<end>{_NUMBER})\]}},'
+)
+"""An entry as the reference implementation writes it, another one after it."""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -45,8 +53,7 @@ _TEXT = json.JSONDecoder()
 _ENTRY = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-@dataclass(frozen=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """Where one tensor lies and what it is."""
 
     dtype: str
@@ -150,11 +157,29 @@ class _Reader:
 
     def entries(self) -> Iterator[tuple[str, TensorInfo | dict[str, str]]]:
         """Yields each tensor and the metadata, checked by itself."""
-        for key in self._members():
+        self._expect("{")
+        is_open = not self._take("}")
+        while is_open:
+            yield from self._plain_entries()
+            key = self._string()
+            self._expect(":")
             yield key, self._metadata() if key == METADATA_KEY else self._tensor_info(key)
+            is_open = self._take(",")
+            if not is_open:
+                self._expect("}")
         self._skip_blank()
         if self.at < len(self.text):
             self._not_json("text after the header's end")
+
+    def _plain_entries(self) -> Iterator[tuple[str, TensorInfo]]:
+        """Yields the entries that stand here in the plain form, up to the first in another."""
+        while (plain := _PLAIN_ENTRY.match(self.text, self.at)) is not None:
+            key, dtype, shape, start, end = plain.groups()
+            if key == METADATA_KEY:
+                return
+            self.at = plain.end()
+            sizes = tuple(map(int, shape.split(","))) if shape else ()
+            yield key, _agreeing(TensorInfo(dtype, sizes, int(start), int(end)), key, self.path)
 
     def _members(self) -> Iterator[str]:
         """Yields the keys of an object; the caller reads each value before asking for the next."""
@@ -217,31 +242,42 @@ class _Reader:
 
 
 def _checked(fields: object, key: str, path: Path) -> TensorInfo:
-    """The entry of one tensor, if dtype, shape and byte range agree."""
-    where = f"{path}, tensor {key[:200]!r}"
+    """The entry of one tensor, if it has the format's fields, these their types, and all agree."""
     if not isinstance(fields, dict) or cast("dict[str, object]", fields).keys() != _FIELDS:
         _refuse(
-            where,
+            _place(path, key),
             "A tensor's entry has other fields than the format's",
             expected=", ".join(sorted(_FIELDS)),
         )
     entry = cast("dict[str, object]", fields)
-    dtype = entry["dtype"]
-    if not isinstance(dtype, str) or dtype not in STORED:
-        _refuse(where, "A tensor has a dtype that this version does not know", got=repr(dtype))
-    shape, offsets = _naturals(entry["shape"]), _naturals(entry["data_offsets"])
+    dtype, shape, offsets = entry["dtype"], _naturals(entry["shape"]), _naturals(entry["data_offsets"])
+    if not isinstance(dtype, str):
+        _refuse(_place(path, key), "A tensor's dtype is not a name", got=repr(dtype))
     if shape is None or offsets is None or len(offsets) != 2:
-        _refuse(where, "A tensor's shape or byte range is not a list of natural numbers")
-    start, end = offsets
-    needed = math.prod(shape) * STORED[dtype].size
-    if end - start != needed:
+        _refuse(_place(path, key), "A tensor's shape or byte range is not a list of natural numbers")
+    return _agreeing(TensorInfo(dtype, shape, *offsets), key, path)
+
+
+def _agreeing(info: TensorInfo, key: str, path: Path) -> TensorInfo:
+    """The same, if its dtype is known and its shape fits its bytes."""
+    stored = STORED.get(info.dtype)
+    if stored is None:
         _refuse(
-            where,
-            "A tensor's shape does not fit its bytes",
-            got=f"{end - start} bytes",
-            expected=f"{needed} bytes for {dtype} {list(shape)}",
+            _place(path, key), "A tensor has a dtype that this version does not know", got=repr(info.dtype)
         )
-    return TensorInfo(dtype, shape, start, end)
+    needed = math.prod(info.shape) * stored.size
+    if info.end - info.start != needed:
+        _refuse(
+            _place(path, key),
+            "A tensor's shape does not fit its bytes",
+            got=f"{info.end - info.start} bytes",
+            expected=f"{needed} bytes for {info.dtype} {list(info.shape)}",
+        )
+    return info
+
+
+def _place(path: Path, key: str) -> str:
+    return f"{path}, tensor {key[:200]!r}"
 
 
 def _naturals(value: object) -> tuple[int, ...] | None:

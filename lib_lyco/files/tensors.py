@@ -7,8 +7,13 @@ mapped or open: the file can be replaced while its network is in use, on Windows
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -17,9 +22,9 @@ from torch import Tensor
 
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import read_into, reading
-from lib_lyco.files.dtype import torch_dtype
-from lib_lyco.files.hashes import read_with_content_id
+from lib_lyco.files.dtype import STORED, torch_dtype
 from lib_lyco.files.header import Header, TensorInfo, parse_header
+from lib_lyco.files.identity import FileState, hash_content
 from lib_lyco.files.memory import empty_bytes
 from lib_lyco.files.pickled import is_pickled, read_pickled
 
@@ -36,7 +41,20 @@ class Content:
     """In the file's order, on the CPU."""
     metadata: dict[str, str]
     content_id: str
-    """As `hashes.content_id`."""
+    """Another content has another one. Equal bytes have the same, unless the file's age proves that
+    it is unchanged: then the state of the file stands for its content, which costs no hashing."""
+    stretches: tuple[Tensor, ...]
+    """The values of all tensors in as few flat tensors as possible, for work on all at once."""
+
+
+@dataclass(frozen=True)
+class PendingContent:
+    """A file on its way into memory: what it holds is known at once, the values come meanwhile."""
+
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+    content: Callable[[], Content]
+    """Waits for the values. Raises FileError as `read_content`."""
 
 
 def read_tensors(path: str | os.PathLike[str], keys: Collection[str] | None = None) -> dict[str, Tensor]:
@@ -53,7 +71,7 @@ def read_tensors(path: str | os.PathLike[str], keys: Collection[str] | None = No
             return _chosen(read_pickled(file, place), keys, place)
         header = parse_header(file, place)
         if keys is None:
-            return _views(_whole(file, place), header, place)
+            return _aligned(_views(_whole(file, place), header, place), header, place)
         return {
             key: _read_one(file, header, key, info, place)
             for key, info in _chosen(header.tensors, keys, place).items()
@@ -66,16 +84,55 @@ def read_content(path: str | os.PathLike[str]) -> Content:
     Raises:
         FileError, UnsafeFileError: As for `read_tensors`.
     """
+    return begin_content(path).content()
+
+
+def begin_content(path: str | os.PathLike[str]) -> PendingContent:
+    """As `read_content`, but returns after the header; another thread reads the values.
+
+    Raises:
+        FileError, UnsafeFileError: As for `read_tensors`.
+    """
     place = Path(path)
-    with reading(place) as file:
-        pickled = _is_pickled(file)
-        tensors = read_pickled(file, place) if pickled else {}
-        header = None if pickled else parse_header(file, place)
+    with ExitStack() as opened:
+        file = opened.enter_context(reading(place))
+        if _is_pickled(file):
+            return _begin_pickled(file, place)
+        state = FileState.of(file)
+        header = parse_header(file, place)
         buffer = _empty_whole(file)
-        content_id = read_with_content_id(file, _bytes(buffer), place)
-    if header is None:
-        return Content(tensors, {}, content_id)
-    return Content(_views(buffer, header, place), header.metadata, content_id)
+        # The work is one system call without the interpreter's lock. The thread closes the file.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="lyco-read")
+        filled = pool.submit(_fill, buffer, file, place, opened.pop_all())
+        pool.shutdown(wait=False)
+    views = _views(buffer, header, place)
+
+    def content() -> Content:
+        is_proven = filled.result() == state and state.is_settled(time.time_ns())
+        data = _bytes(buffer)
+        content_id = state.content_id(data[: header.data_start]) if is_proven else hash_content(data)
+        tensors = _aligned(views, header, place)
+        return Content(tensors, header.metadata, content_id, _stretches(buffer, header, place))
+
+    return PendingContent(
+        {key: info.shape for key, info in header.tensors.items()}, header.metadata, content
+    )
+
+
+def _begin_pickled(file: BinaryIO, path: Path) -> PendingContent:
+    tensors = read_pickled(file, path)
+    content = Content(tensors, {}, hash_content(_bytes(_whole(file, path))), tuple(tensors.values()))
+    return PendingContent(
+        {key: tuple(tensor.shape) for key, tensor in tensors.items()}, {}, lambda: content
+    )
+
+
+def _fill(buffer: Tensor, file: BinaryIO, path: Path, opened: ExitStack) -> FileState:
+    """Reads the whole file, closes it, and returns the state that it had after that."""
+    with opened:
+        file.seek(0)
+        read_into(file, _bytes(buffer), path)
+        return FileState.of(file)
 
 
 def _is_pickled(file: BinaryIO) -> bool:
@@ -101,10 +158,49 @@ def _bytes(buffer: Tensor) -> memoryview:
 
 
 def _views(buffer: Tensor, header: Header, path: Path) -> dict[str, Tensor]:
+    """The tensors as views of the whole file, (n,) uint8; what odd padding misaligns stays bytes."""
+    wide: dict[str, Tensor] = {}
+    views: dict[str, Tensor] = {}
+    for key, info in header.tensors.items():
+        if info.dtype not in wide:
+            dtype = _demand_dtype(key, info, path)
+            wide[info.dtype] = buffer[: len(buffer) // dtype.itemsize * dtype.itemsize].view(dtype)
+        byte = header.data_start + info.start
+        start, misaligned = divmod(byte, STORED[info.dtype].size)
+        if misaligned:
+            views[key] = buffer[byte : header.data_start + info.end]
+        else:
+            views[key] = wide[info.dtype].as_strided(info.shape, _strides(info.shape), start)
+    return views
+
+
+def _aligned(views: dict[str, Tensor], header: Header, path: Path) -> dict[str, Tensor]:
+    """The same, once the values are there: what is misaligned is copied."""
+    for key, info in header.tensors.items():
+        if (header.data_start + info.start) % STORED[info.dtype].size:
+            views[key] = _shaped(views[key], key, info, path)
+    return views
+
+
+def _stretches(buffer: Tensor, header: Header, path: Path) -> tuple[Tensor, ...]:
+    """Neighbours of one dtype as one flat tensor."""
     data = buffer[header.data_start :]
-    return {
-        key: _shaped(data[info.start : info.end], key, info, path) for key, info in header.tensors.items()
-    }
+    infos = sorted(header.tensors.values(), key=attrgetter("start", "end"))
+    stretches: list[Tensor] = []
+    for dtype, group in groupby(infos, key=attrgetter("dtype")):
+        found = list(group)
+        start, end = found[0].start, found[-1].end
+        size = (end - start) // STORED[dtype].size
+        stretches.append(_shaped(data[start:end], "", TensorInfo(dtype, (size,), start, end), path))
+    return tuple(stretches)
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a row-major tensor, in elements."""
+    strides = [1] * len(shape)
+    for place in range(len(shape) - 1, 0, -1):
+        strides[place - 1] = strides[place] * shape[place]
+    return tuple(strides)
 
 
 def _read_one(file: BinaryIO, header: Header, key: str, info: TensorInfo, path: Path) -> Tensor:
@@ -116,6 +212,13 @@ def _read_one(file: BinaryIO, header: Header, key: str, info: TensorInfo, path: 
 
 def _shaped(data: Tensor, key: str, info: TensorInfo, path: Path) -> Tensor:
     """Bytes (n,) as the tensor they are; copied only where a file's odd padding misaligns them."""
+    dtype = _demand_dtype(key, info, path)
+    if data.storage_offset() % dtype.itemsize:
+        data = data.clone()
+    return data.view(dtype).reshape(info.shape)
+
+
+def _demand_dtype(key: str, info: TensorInfo, path: Path) -> torch.dtype:
     dtype = torch_dtype(info.dtype)
     if dtype is None:
         raise FileError(
@@ -124,9 +227,7 @@ def _shaped(data: Tensor, key: str, info: TensorInfo, path: Path) -> Tensor:
             got=f"{info.dtype} with torch {torch.__version__}",
             remedy="Convert the file to float16, bfloat16 or float32.",
         )
-    if data.storage_offset() % dtype.itemsize:
-        data = data.clone()
-    return data.view(dtype).reshape(info.shape)
+    return dtype
 
 
 def _chosen(found: dict[str, Item], keys: Collection[str] | None, path: Path) -> dict[str, Item]:

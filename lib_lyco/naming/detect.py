@@ -10,14 +10,14 @@ edited and guessed at (A1111 takes whatever it does not know for SD1), shapes ar
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lib_lyco.naming.claim import REFINER, Claim, read_claim
 from lib_lyco.naming.dims import layer_dims
 from lib_lyco.naming.foreign import foreign_by_names
 from lib_lyco.naming.key import split_key
-from lib_lyco.naming.layer import Family
+from lib_lyco.naming.layer import Family, LayerName
 from lib_lyco.naming.resolve import flatten, resolve
 from lib_lyco.naming.table import layer_table
 
@@ -43,6 +43,8 @@ _HABITS: tuple[tuple[str, frozenset[Family]], ...] = (
 
 _Stems = Mapping[str, Mapping[str, tuple[int, ...]]]
 """Stem -> canonical part -> shape."""
+_Layers = Mapping[str, Mapping[Family, LayerName]]
+"""Stem -> the families that know it, and as what."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,15 @@ def detect_family(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, 
     """
     stems = _parts_by_stem(shapes)
     claim = read_claim(metadata)
-    foreign = foreign_by_names(flatten(stem) for stem in stems)
+    layers = _layers_by_stem(stems)
+    # what one of our families knows gives no other model away (tested)
+    foreign = foreign_by_names(flatten(stem) for stem in stems if not layers[stem])
     if foreign is not None:
         name, stem = foreign
         return _foreign(name, f"It has the layer {stem}.", claim)
     if _is_refiners(stems):
         return _foreign(REFINER, f"Its cross-attention reads text of width {_REFINER_CONTEXT}.", claim)
-    by_shapes, by_names = _by_shapes(stems), _by_names(stems)
+    by_shapes, by_names = _by_shapes(stems, layers), _by_names(layers)
     if by_names is None:
         return _by_metadata(claim, num_stems=len(stems))
     if by_shapes is None and claim is not None and claim.other is not None:
@@ -110,28 +114,39 @@ def _narrow(clues: list[_Clue], claim: Claim | None) -> Detection:
     return Detection(family, None, " ".join(sentences))
 
 
-def _by_shapes(stems: _Stems) -> _Clue | None:
+def _layers_by_stem(stems: Iterable[str]) -> _Layers:
+    layers: dict[str, dict[Family, LayerName]] = {}
+    for stem in stems:
+        found = layers[stem] = {}
+        for family in FAMILIES:
+            layer = resolve(stem, family)
+            if layer is not None:
+                found[family] = layer
+    return layers
+
+
+def _by_shapes(stems: _Stems, layers: _Layers) -> _Clue | None:
     """The families in which most layers fit; None unless more than half of them do."""
+    tables = {family: layer_table(family) for family in FAMILIES}
     num_fitting: dict[Family, int] = dict.fromkeys(FAMILIES, 0)
     num_sized = 0
     for stem, parts in stems.items():
         dims = layer_dims(parts)
         num_sized += bool(dims.out or dims.into)
-        for family in FAMILIES:
-            layer = resolve(stem, family)
-            if layer is not None and dims.fits(layer_table(family).shape(layer)):
+        for family, layer in layers[stem].items():
+            if dims.fits(tables[family].shape(layer)):
                 num_fitting[family] += 1
     if 2 * max(num_fitting.values()) <= num_sized:
         return None
     return _most(num_fitting, f"of {num_sized} layers have the shapes of")
 
 
-def _by_names(stems: _Stems) -> _Clue | None:
+def _by_names(layers: _Layers) -> _Clue | None:
     """The families that know most of the layers; None if none knows any."""
     known: dict[Family, int] = {
-        family: sum(resolve(stem, family) is not None for stem in stems) for family in FAMILIES
+        family: sum(family in found for found in layers.values()) for family in FAMILIES
     }
-    return _most(known, f"of {len(stems)} layers have names of") if any(known.values()) else None
+    return _most(known, f"of {len(layers)} layers have names of") if any(known.values()) else None
 
 
 def _most(votes: Mapping[Family, int], verdict: str) -> _Clue:

@@ -11,7 +11,7 @@ Sources of the spellings: kohya sd-scripts and LyCORIS (the canonical ones), dif
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _KOHYA_PARTS = (
     *("alpha", "dora_scale", "scale", "lora_down.weight", "lora_up.weight", "lora_mid.weight"),
@@ -74,8 +74,7 @@ _EMBEDDING = "bundle_emb."
 _BOOKKEEPING = "_aux."
 
 
-@dataclass(frozen=True)
-class SplitKey:
+class SplitKey(NamedTuple):
     """One key of a network file, understood as far as that goes without a base model."""
 
     stem: str
@@ -86,8 +85,7 @@ class SplitKey:
     `oft_R.weight`, `ia3_l`, `lora_embedding_A`, `boft_R`."""
 
 
-@dataclass(frozen=True)
-class EmbeddingKey:
+class EmbeddingKey(NamedTuple):
     """The key of a bundled textual-inversion embedding: `bundle_emb.<name>.<tensor>`."""
 
     name: str
@@ -98,6 +96,9 @@ def split_key(key: str) -> SplitKey | None:
     """The stem and canonical part of a key, or None if it is not an adapter's tensor."""
     if key.startswith((_EMBEDDING, _BOOKKEEPING)):
         return None
+    stem, _, rest = key.partition(".")
+    if stem and rest in PARTS:
+        return SplitKey(stem, PARTS[rest])  # kohya's and LyCORIS' keys: nothing is wrapped around
     processor = _PROCESSOR.fullmatch(key)
     if processor is not None and processor["leaf"] in _PROCESSOR_LEAVES:
         return SplitKey(_unwrap(processor["stem"]), _PROCESSOR_LEAVES[processor["leaf"]])

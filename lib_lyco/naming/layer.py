@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Component = Literal["unet", "te1", "te2", "te3"]
 """`unet` is the denoiser (UNet or MMDiT); `te1` is the only text encoder of SD1 and SD2."""
@@ -11,9 +10,10 @@ Component = Literal["unet", "te1", "te2", "te3"]
 Family = Literal["sd1", "sd2", "sdxl", "sd3"]
 
 
-@dataclass(frozen=True, order=True)
-class LayerName:
+class LayerName(NamedTuple):
     """What a layer is called, whatever the file or the model calls it.
+
+    A tuple, because it is a key wherever layers are looked up, and a tuple's hash is the cheapest.
 
     `path` is the dotted module path of the diffusers UNet or transformer (for `unet`) or of the
     transformers text model (for `te1`, `te2`, `te3`), e.g.

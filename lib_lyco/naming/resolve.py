@@ -7,7 +7,9 @@ canonical path, its path in the host's layout, and the shortened spellings that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from lib_lyco.naming.layer import Component, Family, LayerName
@@ -27,13 +29,19 @@ def resolve(stem: str, family: Family) -> LayerName | None:
     SD3's fused attention, as in kohya's files, resolves to a name of `LayerTable.combined`.
     """
     index = _index(family)
-    for prefix, components in _prefixes(family):
-        if stem.startswith(prefix):
-            flat = flatten(stem[len(prefix) :])
-            for component in components:
-                layer = index.get(component, {}).get(flat)
-                if layer is not None:
-                    return layer
+    prefixes = _prefixes(family)
+    prefix = prefixes.pattern.match(stem)
+    if prefix is not None:
+        flat = flatten(stem[prefix.end() :])
+        for component in prefixes.components[prefix[0]]:
+            layer = index.get(component, {}).get(flat)
+            if layer is not None:
+                return layer
+    flat = flatten(stem)
+    for component in BARE:
+        layer = index[component].get(flat)
+        if layer is not None:
+            return layer
     return None
 
 
@@ -81,11 +89,17 @@ def _index(family: Family) -> Index:
     return index
 
 
+@dataclass(frozen=True)
+class _Prefixes:
+    components: Mapping[str, tuple[Component, ...]]
+    pattern: re.Pattern[str]
+    """Matches the one of them that a stem begins with; none begins with another (tested)."""
+
+
 @cache
-def _prefixes(family: Family) -> tuple[tuple[str, tuple[Component, ...]], ...]:
-    """Longest first, the bare stem last; the roots of the host's checkpoints count as prefixes too."""
-    prefixes = dict(FILE_PREFIXES)
+def _prefixes(family: Family) -> _Prefixes:
+    """What files put before a path; the roots of the host's checkpoints count as prefixes too."""
+    components = dict(FILE_PREFIXES)
     for component, root in layer_table(family).host_roots.items():
-        prefixes[f"{root}."] = (component,)
-    ordered = sorted(prefixes.items(), key=lambda item: -len(item[0]))
-    return (*ordered, ("", BARE))
+        components[f"{root}."] = (component,)
+    return _Prefixes(components, re.compile("|".join(map(re.escape, components))))

@@ -5,43 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from lib_lyco.files.access import unreadable
-from lib_lyco.files.hashes import content_id
+import torch
+from torch import Tensor
+
+from lib_lyco.files.identity import FileState
 from lib_lyco.network.load import load_network
 from lib_lyco.network.network import Network
-
-_TICK_NS = 3_000_000_000
-"""A file changed less than this before it was read may change again without a new time: FAT counts
-in steps of two seconds."""
-
-
-@dataclass(frozen=True)
-class _State:
-    """What the file system says about a file; another content nearly always shows here."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> _State:
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError) as error:
-            raise unreadable(path, error) from error
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @dataclass(frozen=True)
 class _Entry:
     network: Network
-    state: _State
+    state: FileState
     num_bytes: int
     settled: bool
     """Whether the state alone proves that the content is unchanged."""
@@ -76,11 +56,12 @@ class NetworkCache:
         # Held while a file is read: two threads that want the same one then read it once.
         with self._lock:
             entry = self._entries.pop(place, None)
-            state = _State.of(place)
-            if entry is None or not self._is_same(place, entry, state):
-                entry = _entry(load_network(place), state)
-            elif not entry.settled or entry.state != state:
-                entry = _Entry(entry.network, state, entry.num_bytes, _is_settled(state))
+            state = FileState.at(place)
+            if entry is None or not entry.settled or entry.state != state:
+                network = load_network(place)
+                if entry is not None and _is_same(network, entry.network):
+                    network = entry.network
+                entry = _Entry(network, state, num_bytes(network), state.is_settled(time.time_ns()))
             self._entries[place] = entry
             self._evict()
             return entry.network
@@ -90,12 +71,6 @@ class NetworkCache:
         with self._lock:
             self._entries.clear()
 
-    @staticmethod
-    def _is_same(path: Path, entry: _Entry, state: _State) -> bool:
-        if entry.settled and entry.state == state:
-            return True
-        return entry.state.size == state.size and content_id(path) == entry.network.content_id
-
     def _evict(self) -> None:
         while self._entries and self._sum() > self._budget_bytes:
             self._entries.popitem(last=False)
@@ -104,12 +79,32 @@ class NetworkCache:
         return sum(entry.num_bytes for entry in self._entries.values())
 
 
-def _entry(network: Network, state: _State) -> _Entry:
-    return _Entry(network, state, num_bytes(network), _is_settled(state))
+def _is_same(one: Network, other: Network) -> bool:
+    """Whether two readings of one path gave the same: the file was only touched, or copied over."""
+    if one.content_id == other.content_id:
+        return True
+    if one.metadata != other.metadata or one.unknown != other.unknown:
+        return False
+    if one.adapters.keys() != other.adapters.keys() or one.embeddings.keys() != other.embeddings.keys():
+        return False
+    groups = [(one.adapters[layer].tensors(), other.adapters[layer].tensors()) for layer in one.adapters]
+    groups += [(one.embeddings[name], other.embeddings[name]) for name in one.embeddings]
+    return all(_are_equal(ours, theirs) for ours, theirs in groups)
 
 
-def _is_settled(state: _State) -> bool:
-    return time.time_ns() - max(state.mtime_ns, state.ctime_ns) > _TICK_NS
+def _are_equal(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
+    """Whether all tensors have the same names, dtypes, shapes and bytes."""
+    if ours.keys() != theirs.keys():
+        return False
+    pairs = [(tensor, theirs[part]) for part, tensor in ours.items()]
+    return all(
+        one.dtype == other.dtype and one.shape == other.shape and torch.equal(_bytes(one), _bytes(other))
+        for one, other in pairs
+    )
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).view(torch.uint8)
 
 
 def num_bytes(network: Network) -> int:

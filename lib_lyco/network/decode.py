@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from torch import Tensor
@@ -11,10 +13,11 @@ from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
 from lib_lyco.errors import AdapterError
-from lib_lyco.naming.detect import detect_family
+from lib_lyco.files.tensors import Content
+from lib_lyco.naming.detect import Detection, detect_family
 from lib_lyco.naming.layer import Component, LayerName
 from lib_lyco.network.check import num_not_finite
-from lib_lyco.network.group import group_keys
+from lib_lyco.network.group import Groups, group_keys
 from lib_lyco.network.network import Network, UnknownKey
 
 _DIFFUSERS_NAMES: Mapping[Component, str] = MappingProxyType(
@@ -27,6 +30,21 @@ _DIFFUSERS_NAMES_SD3: Mapping[Component, str] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a file's names, shapes and metadata say, before any value is looked at."""
+
+    detection: Detection
+    groups: Groups
+    metadata: Mapping[str, str]
+
+
+def outline_network(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> Outline:
+    """Finds the base-model family, and each key's place in it."""
+    detection = detect_family(shapes, metadata)
+    return Outline(detection, group_keys(shapes, detection), metadata)
+
+
 def decode_network(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], name: str, content_id: str
 ) -> Network:
@@ -36,46 +54,71 @@ def decode_network(
         tensors: By key. Tensors on the meta device do: whatever needs no values is then decoded.
         metadata: The file's metadata.
         name: What the network is called: its file name without extension.
-        content_id: As `files.hashes.content_id`.
+        content_id: As `files.tensors.Content.content_id`.
 
     Returns:
         The network; it may be empty. Each key is in exactly one of its three groups.
     """
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    detection = detect_family(shapes, metadata)
-    groups = group_keys(tensors, detection)
-    names = _DIFFUSERS_NAMES_SD3 if detection.family == "sd3" else _DIFFUSERS_NAMES
-    hints = {component: Hints.from_metadata(metadata, prefix) for component, prefix in names.items()}
+    outline = outline_network({key: tuple(tensor.shape) for key, tensor in tensors.items()}, metadata)
+    return decode_outline(outline, Content(dict(tensors), dict(metadata), content_id, ()), name)
+
+
+def decode_outline(outline: Outline, content: Content, name: str) -> Network:
+    """As `decode_network`, for a file that was outlined already."""
+    if not content.stretches:
+        return _decode_layers(outline, content, name, is_finite=False)
+    # All values are looked at beside the decoding; which of them is bad is asked only if one is.
+    with ThreadPoolExecutor(1) as pool:
+        num_bad = pool.submit(lambda: sum(map(num_not_finite, content.stretches)))
+        network = _decode_layers(outline, content, name, is_finite=True)
+        if num_bad.result() == 0:
+            return network
+    return _decode_layers(outline, content, name, is_finite=False)
+
+
+def _decode_layers(outline: Outline, content: Content, name: str, *, is_finite: bool) -> Network:
+    tensors, family = content.tensors, outline.detection.family
+    names = _DIFFUSERS_NAMES_SD3 if family == "sd3" else _DIFFUSERS_NAMES
+    hints = {
+        component: Hints.from_metadata(outline.metadata, prefix) for component, prefix in names.items()
+    }
     adapters: dict[LayerName, Adapter] = {}
-    unknown = groups.unknown
-    for layer, keys in groups.layers.items():
+    unknown = list(outline.groups.unknown)
+    for layer, keys in outline.groups.layers.items():
         parts = {part: tensors[key] for part, key in keys.items()}
-        adapter, faults = _decode_layer(parts, hints[layer.component].at(layer.path))
+        adapter, faults = None, {} if is_finite else _not_finite(parts)
+        if not faults:
+            adapter, faults = _decode_layer(parts, hints[layer.component].at(layer.path))
         if adapter is not None:
             adapters[layer] = adapter
         unknown += [UnknownKey(keys[part], reason) for part, reason in faults.items()]
     embeddings = {
         embedding: {tensor_name: tensors[key] for tensor_name, key in keys.items()}
-        for embedding, keys in groups.embeddings.items()
+        for embedding, keys in outline.groups.embeddings.items()
     }
     return Network(
         name=name,
-        content_id=content_id,
-        family=detection.family,
+        content_id=content.content_id,
+        family=family,
         adapters=adapters,
         embeddings=embeddings,
         unknown=tuple(unknown),
-        metadata=dict(metadata),
+        metadata=content.metadata,
     )
 
 
-def _decode_layer(parts: Mapping[str, Tensor], hints: Hints) -> tuple[Adapter | None, Mapping[str, str]]:
-    """The layer's adapter and the parts left over with their reasons; no adapter, all left over."""
+def _not_finite(parts: Mapping[str, Tensor]) -> dict[str, str]:
+    """All parts with the reason, if a value of one is NaN or infinite; else nothing."""
     for part, tensor in parts.items():
         bad = num_not_finite(tensor)
         if bad:
             reason = f"{bad} of {tensor.numel()} values of the layer's {part} are NaN or infinite"
-            return None, dict.fromkeys(parts, reason)
+            return dict.fromkeys(parts, reason)
+    return {}
+
+
+def _decode_layer(parts: Mapping[str, Tensor], hints: Hints) -> tuple[Adapter | None, Mapping[str, str]]:
+    """The layer's adapter and the parts left over with their reasons; no adapter, all left over."""
     try:
         decoded = decode(parts, hints)
     except AdapterError as error:

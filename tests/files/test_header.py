@@ -15,6 +15,7 @@ from lib_lyco.files.header import MAX_HEADER_BYTES, read_header, read_metadata
 from tests.files.samples import mixed_tensors
 
 F32_2 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+PLAIN = json.dumps(F32_2, separators=(",", ":")).encode()
 
 
 def written(folder: Path, header: object, data: bytes = bytes(8)) -> Path:
@@ -46,6 +47,25 @@ def test_header_without_metadata_or_tensors_is_read(tmp_path: Path) -> None:
     assert read_metadata(written(tmp_path, {"a": F32_2})) == {}
 
 
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["as the reference", "spaced"])
+def test_entries_are_read_alike_in_every_spacing_and_place(
+    tmp_path: Path, separators: tuple[str, str]
+) -> None:
+    fields = {
+        "a": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]},
+        "__metadata__": {"k": "v"},
+        "b": {"data_offsets": [8, 10], "dtype": "F16", "shape": []},
+        'c"\\': {"dtype": "U8", "shape": [2, 0, 3], "data_offsets": [10, 10]},
+        "": {"dtype": "U8", "shape": [1], "data_offsets": [10, 11]},
+    }
+    header = read_header(written(tmp_path, json.dumps(fields, separators=separators).encode(), bytes(11)))
+    assert header.metadata == fields.pop("__metadata__")
+    assert list(header.tensors) == list(fields)
+    for key, info in header.tensors.items():
+        assert [info.dtype, list(info.shape)] == [fields[key]["dtype"], fields[key]["shape"]]
+        assert [info.start, info.end] == fields[key]["data_offsets"]
+
+
 BAD_HEADERS = {
     "not json": b"hello, world",
     "cut json": b'{"a": {"dtype": "F32"',
@@ -72,6 +92,14 @@ BAD_HEADERS = {
     "duplicate": b'{"a":%s,"a":%s}' % (json.dumps(F32_2).encode(), json.dumps(F32_2).encode()),
     "duplicate metadata": b'{"__metadata__":{},"__metadata__":{}}',
     "duplicate field": b'{"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+    "comma after the last": b'{"a":%s,}' % PLAIN,
+    "no comma between plain entries": b'{"a":%s"b":%s}' % (PLAIN, PLAIN),
+    "duplicate of a plain entry": b'{"a":%s,"a":%s}' % (PLAIN, PLAIN),
+    "metadata like a tensor": b'{"__metadata__":%s,"a":%s}' % (PLAIN, PLAIN),
+    "plain entry with a leading zero": b'{"a":%s,"b":{}}' % PLAIN.replace(b"[2]", b"[02]"),
+    "plain entry of another size": b'{"a":%s,"b":{}}' % PLAIN.replace(b"[2]", b"[3]"),
+    "plain entry with an unknown dtype": b'{"a":%s,"b":{}}' % PLAIN.replace(b"F32", b"F99"),
+    "control character in a plain entry's name": b'{"a\n":%s,"b":%s}' % (PLAIN, PLAIN),
     "not utf-8": b'{"\xff\xfe": {}}',
     "deep": b'{"a":' + b"[" * 100_000,
     "deep entry": b'{"a":{"shape":' + b"[" * 3000 + b"}",

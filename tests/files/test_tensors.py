@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from lib_lyco.errors import FileError, UnsafeFileError
-from lib_lyco.files.hashes import content_id
+from lib_lyco.files.access import read_into
+from lib_lyco.files.header import read_header
+from lib_lyco.files.identity import hash_content
 from lib_lyco.files.save import save_tensors
-from lib_lyco.files.tensors import read_content, read_tensors
+from lib_lyco.files.tensors import begin_content, read_content, read_tensors
 from tests.files.samples import identical, mixed_tensors, same
 
 
@@ -26,7 +28,7 @@ def test_safetensors_file_is_read_as_the_reference_reads_it(tmp_path: Path) -> N
     content = read_content(path)
     assert same(content.tensors, load_file(path))
     assert content.metadata == {"a": "b"}
-    assert content.content_id == content_id(path)
+    assert content.content_id == hash_content(memoryview(path.read_bytes()))
 
 
 def test_chosen_keys_are_read_alone_and_absent_ones_named(tmp_path: Path) -> None:
@@ -47,9 +49,41 @@ def test_misaligned_tensors_are_read(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     values = torch.tensor([1.5, -2.25])
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x07" + values.numpy().tobytes())
-    read = read_tensors(path)
-    assert read["a"].tolist() == [7]
-    assert torch.equal(read["b"], values)
+    for read in (read_tensors(path), read_content(path).tensors):
+        assert list(read) == ["a", "b"] and read["a"].tolist() == [7]
+        assert torch.equal(read["b"], values)
+
+
+def test_stretches_hold_every_value_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = mixed_tensors()
+    save_file(tensors, path)
+    stretches = read_content(path).stretches
+    for dtype in {tensor.dtype for tensor in tensors.values()}:
+        flat = torch.cat([stretch for stretch in stretches if stretch.dtype == dtype])
+        expected = torch.cat([tensor.flatten() for tensor in tensors.values() if tensor.dtype == dtype])
+        assert sorted(flat.view(torch.uint8).tolist()) == sorted(expected.view(torch.uint8).tolist())
+    assert len(stretches) == len({stretch.dtype for stretch in stretches})
+
+
+def test_names_and_shapes_are_there_before_the_values(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file(mixed_tensors(), path, metadata={"a": "b"})
+    pending = begin_content(path)
+    assert pending.shapes == {key: tuple(tensor.shape) for key, tensor in load_file(path).items()}
+    assert pending.metadata == {"a": "b"}
+    assert same(pending.content().tensors, load_file(path))
+
+
+def test_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"t": torch.zeros(9)}, path)
+    header = read_header(path)
+    buffer = torch.empty(path.stat().st_size, dtype=torch.uint8)
+    with open(path, "r+b", buffering=0) as file:
+        file.truncate(header.data_start)
+        with pytest.raises(FileError, match="ended"):
+            read_into(file, buffer.numpy().data, path)
 
 
 def test_tensors_live_on_after_their_file_is_gone(tmp_path: Path) -> None:
@@ -97,7 +131,7 @@ def test_pickled_file_gives_back_what_torch_saved(tmp_path: Path, zipped: bool, 
     torch.save(tensors, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     assert same(read_tensors(path), {key: value.detach() for key, value in tensors.items()})
     content = read_content(path)
-    assert content.metadata == {} and content.content_id == content_id(path)
+    assert content.metadata == {} and content.content_id == hash_content(memoryview(path.read_bytes()))
     assert identical(content.tensors["column"], base[:, 2])
 
 

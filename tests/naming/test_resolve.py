@@ -8,6 +8,7 @@ import pytest
 
 from lib_lyco.naming.kohya import kohya_stem
 from lib_lyco.naming.layer import Component, Family, LayerName
+from lib_lyco.naming.prefixes import FILE_PREFIXES
 from lib_lyco.naming.resolve import flatten, resolve, spellings
 from lib_lyco.naming.table import layer_table
 
@@ -102,3 +103,10 @@ def test_two_thousand_stems_take_less_than_twenty_milliseconds() -> None:
             resolve(stem, "sdxl")
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.02
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sd3"])
+def test_no_prefix_begins_with_another(family: Family) -> None:
+    roots = [f"{root}." for root in layer_table(family).host_roots.values()]
+    prefixes = {*FILE_PREFIXES, *roots}
+    assert not [(one, two) for one in prefixes for two in prefixes - {one} if two.startswith(one)]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lib_lyco.errors import FileError
+from lib_lyco.files import identity
 from lib_lyco.network import cache as cache_module
 from lib_lyco.network.cache import NetworkCache, num_bytes
 from lib_lyco.network.load import load_network
@@ -40,7 +41,7 @@ def test_unchanged_file_is_the_same_object(tmp_path: Path) -> None:
 
 
 def test_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "_TICK_NS", -1)
+    monkeypatch.setattr(identity, "TICK_NS", -1)
     cache = NetworkCache(BIG)
     path = aged(written(tmp_path / "a.safetensors"))
     first = cache.load(path)
@@ -49,7 +50,6 @@ def test_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
         raise AssertionError("the file was read again")
 
     monkeypatch.setattr(cache_module, "load_network", fail)
-    monkeypatch.setattr(cache_module, "content_id", fail)
     assert cache.load(path) is first
 
 
@@ -71,6 +71,29 @@ def test_file_copied_over_with_the_same_bytes_stays_the_same_object(tmp_path: Pa
     copy.write_bytes(path.read_bytes())
     os.replace(copy, path)
     assert cache.load(path) is first
+
+
+def test_touched_file_stays_the_same_object_though_its_state_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "TICK_NS", -1)
+    cache = NetworkCache(BIG)
+    path = written(tmp_path / "a.safetensors")
+    first = cache.load(path)
+    aged(path)
+    assert load_network(path).content_id != first.content_id
+    assert cache.load(path) is first
+    # one value, one name or one word of the metadata makes another network
+    aged(written(path, 3.0))
+    second = cache.load(path)
+    assert second is not first
+    save_file(load_file(path), path, metadata={"title": "new"})
+    third = cache.load(path)
+    assert third is not second
+    tensors = load_file(path)
+    tensors["lora_unet_odd.alpha"] = torch.tensor(1.0)
+    save_file(tensors, path, metadata={"title": "new"})
+    assert cache.load(path) is not third
 
 
 def test_budget_drops_the_least_recently_used(tmp_path: Path) -> None:

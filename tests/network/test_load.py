@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lib_lyco.errors import FileError, NetworkFormatError, UnsafeFileError
-from lib_lyco.files.hashes import content_id
+from lib_lyco.files.tensors import read_content
 from lib_lyco.network.load import load_network
 from tests.files.test_tensors import Evil
 from tests.network.samples import lora, small_network
@@ -21,7 +21,7 @@ def test_file_becomes_a_network_with_name_metadata_and_identity(tmp_path: Path) 
     network = load_network(path)
     assert (network.name, network.family, len(network.adapters)) == ("my.style v1", "sd1", 3)
     assert network.metadata == {"ss_output_name": "style"}
-    assert network.content_id == content_id(path)
+    assert network.content_id == read_content(path).content_id
 
 
 def test_pickled_network_equals_the_safetensors_one(tmp_path: Path) -> None:
