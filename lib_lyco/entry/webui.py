@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lib_lyco.catalog.catalog import Catalog
 from lib_lyco.host.app import HostApp
-from lib_lyco.host.folders import known_hash, network_folders
+from lib_lyco.host.folders import network_folders
+from lib_lyco.host.network_hash import known_hash
 from lib_lyco.host.options import Options, declare
 from lib_lyco.host.probe import Feature, start_features
 from lib_lyco.host.startup import follow_host
@@ -14,6 +15,10 @@ FEATURES = (
     Feature("applying networks", "lib_lyco.host.activation"),
     Feature("keeping encoded text up to date", "lib_lyco.host.conds"),
     Feature("embeddings that come with a network", "lib_lyco.host.embeddings"),
+    Feature("networks added to every prompt", "lib_lyco.host.quicksettings"),
+    Feature("networks in infotexts", "lib_lyco.host.infotext"),
+    Feature("the API", "lib_lyco.host.api"),
+    Feature("axes for the X/Y/Z plot", "lib_lyco.host.xyz"),
 )
 """In this order; whatever acts on a tag comes first."""
 

@@ -29,15 +29,21 @@ def declare(components: Mapping[str, Callable[..., Any]], catalog: Catalog) -> C
     Returns:
         What takes them from the page; their values stay saved.
     """
+    # at the first start we come before the builtin, which then puts its own in the place of ours
     labels = shared.opts.data_labels
-    ours = [*OURS, *(option for option in SHARED if option.key not in labels)]
-    for option in ours:
-        shared.opts.add_option(option.key, _info(option, components[option.kind], catalog))
+    infos = {
+        option.key: _info(option, components[option.kind], catalog)
+        for option in (*OURS, *SHARED)
+        if option in OURS or option.key not in labels
+    }
+    for key, info in infos.items():
+        shared.opts.add_option(key, info)
 
     def undo() -> None:
-        for option in ours:
-            # the host may have made another table of it since
-            shared.opts.data_labels.pop(option.key, None)
+        # the host makes another table of them when it sorts its pages
+        for key, info in infos.items():
+            if shared.opts.data_labels.get(key) is info:
+                del shared.opts.data_labels[key]
 
     return undo
 

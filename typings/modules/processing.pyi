@@ -19,6 +19,8 @@ class StableDiffusionProcessing:
     iteration: int
     all_prompts: list[str] | None
     """Of the whole job, with tags and styles; None before the job has begun."""
+    main_prompt: str
+    """The first of them, for a grid's infotext."""
     prompts: list[str] | None
     """Of this batch, from its activation on without tags."""
     extra_network_data: Mapping[str, Sequence[ExtraNetworkParams]] | None

@@ -25,4 +25,7 @@ def on_app_started(callback: Callable[[Any, Any], None]) -> None:
 def on_model_loaded(callback: Callable[[HostModel], None]) -> None:
     """After weights were loaded; not when a resident checkpoint is chosen."""
 
+def on_infotext_pasted(callback: Callable[[str, dict[str, Any]], None]) -> None:
+    """With an infotext and what was read from it, which may be changed."""
+
 def on_script_unloaded(callback: Callable[[], None]) -> None: ...

@@ -1,0 +1,117 @@
+"""HTTP: the builtin's list of networks as it was, and what is applied.
+
+`/sdapi/v1/loras` and `/sdapi/v1/refresh-loras` have the builtin's fields and are open to everybody as
+they are there, since programs rely on both; a new file is in the list at once. metadata.ini has us
+loaded before the builtin, and of two routes with one path the first answers. `/lyco/v1/applied` is ours:
+there only where the host has its own API, and behind the very guard that this has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from modules import script_callbacks
+
+from lib_lyco.catalog.catalog import CatalogEntry
+from lib_lyco.host.app import HostApp
+from lib_lyco.host.takeover import find_builtin
+
+NEEDS = (("modules.script_callbacks", "on_app_started"),)
+
+LIST = "/sdapi/v1/loras"
+REFRESH = "/sdapi/v1/refresh-loras"
+APPLIED = "/lyco/v1/applied"
+GUARDED_LIKE = "/sdapi/v1/options"
+"""A route of the host's own API: whoever may read its options may read what is applied."""
+
+
+class Server(Protocol):
+    """What is used of FastAPI."""
+
+    @property
+    def routes(self) -> Iterable[Any]:
+        """All routes, each with its path; the host's own with what guards them."""
+        ...
+
+    def add_api_route(
+        self,
+        path: str,
+        endpoint: Callable[[], Any],
+        *,
+        methods: Sequence[str],
+        dependencies: Sequence[Any] = ...,
+        response_model: None,
+    ) -> None:
+        """Adds a route behind those that are there."""
+        ...
+
+
+def register(app: HostApp) -> None:
+    """Adds the routes whenever the server has started."""
+    script_callbacks.on_app_started(lambda demo, server: add_routes(app, server))
+
+
+def add_routes(app: HostApp, server: Server) -> None:
+    """Adds our routes to a server that has the host's."""
+
+    def get_loras() -> list[dict[str, Any]]:
+        app.catalog.refresh()
+        return [_describe(app, entry) for entry in app.catalog.list()]
+
+    def refresh_loras() -> None:
+        app.catalog.refresh()
+        builtin: Any = find_builtin()
+        if builtin is not None:
+            builtin.list_available_networks()
+
+    def get_applied() -> dict[str, Any]:
+        return _applied(app)
+
+    server.add_api_route(LIST, get_loras, methods=["GET"], response_model=None)
+    server.add_api_route(REFRESH, refresh_loras, methods=["POST"], response_model=None)
+    for route in server.routes:
+        if getattr(route, "path", None) == GUARDED_LIKE:
+            guards = list(route.dependencies)
+            server.add_api_route(
+                APPLIED, get_applied, methods=["GET"], dependencies=guards, response_model=None
+            )
+            break
+
+
+def _describe(app: HostApp, entry: CatalogEntry) -> dict[str, Any]:
+    """A network in the builtin's fields; `name` is what a tag may say."""
+    return {
+        "name": app.catalog.short_name(entry),
+        "alias": entry.alias,
+        "path": str(entry.path),
+        "metadata": {key: _parsed(text) for key, text in entry.metadata.items()},
+    }
+
+
+def _parsed(text: str) -> Any:
+    """A metadata value as the host reads it: JSON objects as objects, everything else as text."""
+    if text.startswith("{"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def _applied(app: HostApp) -> dict[str, Any]:
+    state = app.applied
+    return {
+        "model": state.model,
+        "hires": state.hires,
+        "networks": [
+            {"name": request.name, "tag": request.tag, "content_id": network.content_id}
+            for request, network in state.requested
+        ],
+        "lines": state.lines,
+        "problems": state.problems,
+        "backup_bytes": state.backup_bytes,
+        "parked_bytes": state.parked_bytes,
+        "cache_bytes": app.cache.num_bytes,
+    }
