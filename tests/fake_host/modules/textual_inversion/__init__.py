@@ -1,0 +1,1 @@
+"""Embeddings that a prompt names."""

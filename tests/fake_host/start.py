@@ -1,0 +1,144 @@
+"""Starts the stand-in in this process, in the host's order, and takes every trace of it away again."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import importlib
+import io
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.fake_host.app import App
+
+HERE = Path(__file__).parent
+GONE = ("modules", "networks", "gradio", "lib_lyco.host", "lib_lyco.ui", "lib_lyco.entry.webui")
+"""Packages that are imported anew by each start: they know the host that was."""
+
+
+class _Gradio(ModuleType):
+    """Stands for gradio where it is not installed: every component is a class of its own."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        setattr(self, name, type(name, (), {"update": dict}))
+        return getattr(self, name)
+
+
+class FakeHost:
+    """One run of the stand-in."""
+
+    def __init__(self, data_dir: Path, flags: Sequence[str] = ()) -> None:
+        self.data_dir = data_dir
+        self.flags = list(flags)
+        self._output = io.StringIO()
+        self._path, self._argv = sys.path, sys.argv
+        self.app: App
+
+    @property
+    def log(self) -> str:
+        """Everything printed since the start."""
+        return self._output.getvalue()
+
+    @contextlib.contextmanager
+    def _printing(self) -> Generator[None]:
+        with contextlib.redirect_stdout(self._output), contextlib.redirect_stderr(self._output):
+            yield
+
+    def start(self) -> None:
+        """Flags and settings, scripts, the model, the UI, the API."""
+        _forget()
+        sys.path = [str(HERE), *sys.path]
+        sys.argv = ["launch.py", "--data-dir", str(self.data_dir), *self.flags]
+        with contextlib.suppress(ImportError):
+            importlib.import_module("gradio")
+        sys.modules.setdefault("gradio", _Gradio("gradio"))
+        with self._printing():
+            sd_models = importlib.import_module("modules.sd_models")
+            opts = importlib.import_module("modules.shared").opts
+            opts.onchange("sd_model_checkpoint", sd_models.reload_model_weights, call=False)
+            sd_models.list_models()
+            self._initialize_rest()
+
+    def _initialize_rest(self) -> None:
+        """What Reload UI does again. The real host loads the model beside all this."""
+        scripts, shared, extra_networks, ui_extra_networks, callbacks, api = (
+            importlib.import_module(f"modules.{name}")
+            for name in (
+                "scripts",
+                "shared",
+                "extra_networks",
+                "ui_extra_networks",
+                "script_callbacks",
+                "api.api",
+            )
+        )
+        disabled: list[str] = shared.opts.disabled_extensions
+        folders = [*sorted((HERE / "builtin").iterdir()), *sorted((self.data_dir / "extensions").iterdir())]
+        folders.sort(key=lambda folder: not _before_lora(folder))
+        files = [
+            path
+            for folder in folders
+            if folder.name not in disabled
+            for path in sorted((folder / "scripts").glob("*.py"))
+        ]
+        scripts.load_scripts(files)
+        assert shared.sd_model is not None
+        ui_extra_networks.initialize()
+        extra_networks.initialize()
+        callbacks.call("before_ui")
+        webui = not shared.cmd_opts.nowebui
+        if webui:
+            callbacks.call("ui_settings")
+            callbacks.call("ui_tabs")
+        self.app = App(shared.cmd_opts.api_auth)
+        if shared.cmd_opts.api or not webui:
+            api.Api(self.app)
+        callbacks.call("app_started", object() if webui else None, self.app)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        user: str | None = None,
+    ) -> tuple[int, Any]:
+        """One request. Reload UI happens after the one that asked for it."""
+        with self._printing():
+            answer = self.app.call(method, path, body, query or {}, user)
+            state = importlib.import_module("modules.shared").state
+            if state.server_command == "restart":
+                state.server_command = None
+                callbacks = importlib.import_module("modules.script_callbacks")
+                callbacks.call("before_reload")
+                callbacks.call("script_unloaded")
+                self._initialize_rest()
+        return answer
+
+    def wait(self) -> None:
+        """It answers at once."""
+
+    def stop(self) -> None:
+        """Unloads the scripts and forgets the modules."""
+        with self._printing():
+            importlib.import_module("modules.script_callbacks").call("script_unloaded")
+        _forget()
+        sys.path, sys.argv = self._path, self._argv
+
+
+def _before_lora(folder: Path) -> bool:
+    """Whether an extension asks to be loaded before the builtin; more of the order is not read."""
+    metadata = configparser.ConfigParser()
+    metadata.read(folder / "metadata.ini", encoding="utf-8")
+    return metadata.get("scripts", "Before", fallback="") == "lora"
+
+
+def _forget() -> None:
+    for name in list(sys.modules):
+        if any(name == package or name.startswith(f"{package}.") for package in GONE):
+            del sys.modules[name]

@@ -1,0 +1,1 @@
+"""One suite, two hosts: the stand-in, and a real WebUI when WEBUI_DIR names one."""
