@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from lib_lyco.apply.wanted import NetworkKey, Report, network_key
 from lib_lyco.errors import LycoError
 from lib_lyco.naming.detect import TITLES
+from lib_lyco.naming.key import split_key
 from lib_lyco.naming.layer import Family
+from lib_lyco.naming.resolve import resolve
 from lib_lyco.network.network import Network
 from lib_lyco.prompt.request import NetworkRequest
 
@@ -51,9 +53,11 @@ class Outcome:
 
     def _count(self, key: NetworkKey, network: Network) -> str:
         counts = [count for count in self.report.counts if count.key == key]
-        if not counts and network.embeddings:
+        lost = len(_layers_lost(network))
+        if not counts and not lost and network.embeddings:
             return "holds embeddings only"
-        return f"applied {sum(count.applied for count in counts)} of {sum(count.total for count in counts)}"
+        total = sum(count.total for count in counts) + lost
+        return f"applied {sum(count.applied for count in counts)} of {total}"
 
     def _reasons(self, key: NetworkKey, network: Network) -> Iterator[str]:
         places: dict[str, list[str]] = defaultdict(list)
@@ -64,10 +68,30 @@ class Outcome:
             yield f"made for {TITLES[network.family]}, this is {TITLES[self.family]}"
         else:
             yield from _grouped(places, "layer")
-        unknown: dict[str, list[str]] = defaultdict(list)
+        lost = _layers_lost(network)
+        layers: dict[str, list[str]] = defaultdict(list)
+        keys: dict[str, list[str]] = defaultdict(list)
+        for stem, reason in lost.items():
+            layers[reason].append(stem)
         for item in network.unknown:
-            unknown[item.reason].append(item.key)
-        yield from _grouped(unknown, "key")
+            split = split_key(item.key)
+            if split is None or split.stem not in lost:
+                keys[item.reason].append(item.key)
+        yield from _grouped(layers, "layer")
+        yield from _grouped(keys, "key")
+
+
+def _layers_lost(network: Network) -> dict[str, str]:
+    """The layers of a file that did not even become an adapter, as the file calls them, and why."""
+    lost: dict[str, str] = {}
+    for item in network.unknown:
+        split = split_key(item.key)
+        if split is None:
+            continue
+        layer = resolve(split.stem, network.family) if network.family is not None else None
+        if layer not in network.adapters:
+            lost.setdefault(split.stem, item.reason)
+    return lost
 
 
 def _grouped(places: dict[str, list[str]], noun: str) -> Iterator[str]:
