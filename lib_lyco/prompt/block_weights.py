@@ -139,7 +139,7 @@ def _element_rule(text: str) -> ElementRule:
 def _list_value(text: str, inherited: float) -> float:
     match = _INHERITED.fullmatch(text)
     if match is not None:
-        return inherited + float(f"{match[1]}{match[2]}") if match[1] else inherited
+        return inherited + read_number(f"{match[1]}{match[2]}") if match[1] else inherited
     if text in ("R", "U"):
         raise PromptError(
             f"{text} is random, and nothing could make the same picture again",

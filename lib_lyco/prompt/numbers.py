@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from lib_lyco.errors import PromptError
 
@@ -28,11 +29,11 @@ def read_number(text: str) -> float:
 
 
 def read_count(text: str) -> int:
-    """A whole number from 0 on.
+    """A whole number from 0 on, of at most nine digits: more is no count of anything here.
 
     Raises:
         PromptError: It is none; `where` is left to the caller, who knows the tag.
     """
-    if not (text.isascii() and text.isdigit()):
+    if re.fullmatch("[0-9]{1,9}", text) is None:
         raise PromptError("it is no count", got=repr(text), expected="a whole number, such as 8")
     return int(text)

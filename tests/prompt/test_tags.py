@@ -63,6 +63,8 @@ def test_tag_is_read_by_the_webuis_rules(tag: str) -> None:
         ("<lora:a:MIDD:x=>", "such as 0.8"),
         ("<lora:a:start=-1>", "'-1'"),
         ("<lora:a:stop=0.5>", "such as 8"),
+        (f"<lora:a:stop={'9' * 5000}>", "such as 8"),
+        (f"<lora:a:lbw=X+{'9' * 400},1,1,1,1,1,1,1,1,1,1,1>", "it is no number"),
         ("<lora:a:step=5>", "such as 5-10"),
         ("<lora:a:step=5-x>", "'x'"),
         ("<lora:a:step=10-5>", "such as 5-10"),
