@@ -10,11 +10,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from lib_lyco.apply.session import Session
+from lib_lyco.apply.wanted import Wanted
 from lib_lyco.entry.cli import main
 from lib_lyco.entry.command_generate import free_paths, parse_size
 from lib_lyco.files.save import save_tensors
+from lib_lyco.models.generate import GenerateRequest, generate
 from lib_lyco.models.load import load_model
 from lib_lyco.naming.kohya import kohya_stem
+from lib_lyco.network.load import load_network
 
 ARGUMENTS = ("--steps", "2", "--size", "32x40", "--cfg", "2", "--sampler", "DDIM", "--seed", "7")
 
@@ -36,9 +40,9 @@ def networks(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def draw(prompt: str, model: Path, networks: Path, out: Path) -> list[NDArray[np.uint8]]:
+def draw(prompt: str, model: Path, networks: Path, out: Path, *more: str) -> list[NDArray[np.uint8]]:
     place = ("--model", str(model), "--networks", str(networks), "--out", str(out))
-    assert main(["generate", "--prompt", prompt, *place, *ARGUMENTS]) == 0
+    assert main(["generate", "--prompt", prompt, *place, *ARGUMENTS, *more]) == 0
     return [np.asarray(Image.open(path)) for path in sorted(out.glob("*.png"))]
 
 
@@ -65,6 +69,30 @@ def test_bad_tags_are_told_and_disable_no_other(
     assert np.array_equal(good, mixed)
     assert "dog" in err and "much" in err
     assert "cat: applied" in out
+
+
+def test_schedule_draws_each_step_at_its_strength(
+    small_model: Path, networks: Path, tmp_path: Path
+) -> None:
+    tag = "<lora:cat:te=0.5@0,0@1:unet=1@0,0@1>"
+    drawn = draw(f"a cat{tag}", small_model, networks, tmp_path / "ours", "--steps", "5")[0]
+    model = load_model(small_model)
+    network = load_network(networks / "cat.safetensors")
+    by_hand = (1, 1, 2 / 3, 1 / 3, 0)  # of five steps, as loractl interpolates and the WebUI counts them
+    with Session(model.targets()) as session:
+
+        def merge(step: int, num_steps: int) -> None:
+            session.apply([Wanted(network, te=0.5, unet=by_hand[step])])
+
+        merge(0, 5)
+        request = GenerateRequest(("a cat",), (7,), "", 5, 2.0, "DDIM", (32, 40))
+        image = generate(model, request, merge)[0]
+    expected = (image.permute(1, 2, 0) * 255).round().numpy().astype(int)
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
+    constant = draw("a cat<lora:cat:0.5:1>", small_model, networks, tmp_path / "constant", "--steps", "5")[
+        0
+    ]
+    assert np.abs(drawn.astype(int) - constant).max() > 1, "a schedule without effect proves nothing"
 
 
 def test_picture_says_how_it_was_made(small_model: Path, networks: Path, tmp_path: Path) -> None:

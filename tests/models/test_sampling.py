@@ -89,6 +89,25 @@ def test_sampler_stays_finite_at_zero_terminal_snr(name: str) -> None:
     assert float(result.mean()) == pytest.approx(MEAN, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Euler", [0, 1, 2]), ("Heun", [0, 0, 1, 1, 2]), ("DPM2 a", [0, 0, 1, 1, 2])]
+)
+def test_a_step_is_told_before_each_call_of_the_denoiser(name: str, expected: list[int]) -> None:
+    schedule = NoiseSchedule(scaled_linear_alphas(), "epsilon")
+    noise, generators = torch.zeros(1, 4, 8, 8), [torch.Generator()]
+    told: list[str] = []
+
+    def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
+        told.append("call")
+        return torch.zeros_like(noisy)
+
+    def on_step(step: int, num_steps: int) -> None:
+        told.append(f"{step} of {num_steps}")
+
+    list(sample(schedule, (name, 3), noise, predict, generators, on_step))
+    assert told == [line for step in expected for line in (f"{step} of 3", "call")]
+
+
 def test_unknown_sampler_is_refused_with_the_names_that_exist() -> None:
     schedule = NoiseSchedule(scaled_linear_alphas(), "epsilon")
     with pytest.raises(ModelError, match="Euler a"):
