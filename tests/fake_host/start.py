@@ -95,7 +95,7 @@ class FakeHost:
         if webui:
             callbacks.call("ui_settings")
             callbacks.call("ui_tabs")
-        self.app = App(shared.cmd_opts.api_auth)
+        self.app = App()
         if shared.cmd_opts.api or not webui:
             api.Api(self.app)
         callbacks.call("app_started", object() if webui else None, self.app)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fake_host.start import FakeHost
 from tests.host.driver import ROOT, Host, make_data_dir
-from tests.host.networks import write_all
+from tests.host.networks import write_all, write_checkpoints
 from tests.host.real import RealHost
 
 Start = Callable[..., Host]
@@ -34,9 +34,11 @@ def shared_host(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Generato
     data_dir = make_data_dir(tmp_path_factory.mktemp("host") / "data", ROOT)
     write_all(data_dir / "models" / "Lora")
     server = FakeHost(data_dir, ["--api"]) if kind == "stand-in" else RealHost(data_dir)
+    shared = Host(server, data_dir)
+    write_checkpoints(shared.write_checkpoint)
     try:
         server.start()
-        yield Host(server, data_dir)
+        yield shared
     finally:
         server.stop()
 
@@ -44,6 +46,7 @@ def shared_host(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Generato
 @pytest.fixture
 def host(shared_host: Host) -> Generator[Host]:
     """The run, as the last test found it."""
+    shared_host.use("lyco-embedded")
     before = shared_host.options()
     yield shared_host
     after = shared_host.options()

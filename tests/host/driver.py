@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,11 +191,15 @@ class Host:
         save_file({key: value.contiguous() for key, value in tensors.items()}, path, dict(metadata or {}))
         return path
 
-    def write_checkpoint(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """A base model of the embedded one's architecture, for `use`."""
+    def write_checkpoint(self, name: str, tensors: Mapping[str, Tensor], inpainting: bool = False) -> None:
+        """A base model of the embedded one's architecture, for `use`; for inpainting with nine channels."""
         path = self.checkpoints / f"{name}.safetensors"
         save_file({key: value.contiguous() for key, value in tensors.items()}, path)
-        shutil.copyfile(self.checkpoints / f"{NAME}.yaml", path.with_suffix(".yaml"))
+        config = (self.checkpoints / f"{NAME}.yaml").read_text(encoding="utf-8")
+        if inpainting:
+            config = config.replace("in_channels: 4", "in_channels: 9")
+            config = config.replace("conditioning_key: crossattn", "conditioning_key: hybrid")
+        path.with_suffix(".yaml").write_text(config, encoding="utf-8")
 
     def reload_ui(self) -> None:
         """Presses Reload UI and waits."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -66,15 +66,18 @@ def lora(seed: int, names: str = "lora_", gain: float = 1.6) -> dict[str, Tensor
     return tensors
 
 
-def merged(*parts: tuple[Mapping[str, Tensor], float, float]) -> dict[str, Tensor]:
+def merged(
+    *parts: tuple[Mapping[str, Tensor], float, float], weights: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """The base with networks inside: W + sum of multiplier * alpha / rank * up @ down, summed in float64.
 
     Hu et al. 2021, arXiv:2106.09685, section 4.1.
 
     Args:
         parts: Network, multiplier of the text encoder, multiplier of the denoiser.
+        weights: Another base than the embedded one.
     """
-    weights = base()
+    weights = dict(weights or base())
     for stem, key in PLACES.items():
         total = weights[key].double()
         for network, te, unet in parts:
@@ -112,3 +115,13 @@ def write_all(folder: Path) -> None:
         save_file(lora(seed, layers), path)
     metadata = {"ss_output_name": "gamma", "ss_base_model_version": "sd_v1"}
     save_file(lora(7), folder / "file-of-gamma.safetensors", metadata)
+
+
+def write_checkpoints(write: Callable[[str, Mapping[str, Tensor]], None]) -> None:
+    """A second base model, and both with networks inside."""
+    other = {key: value.float() * 1.05 for key, value in base().items()}
+    write("other", other)
+    write("alpha-inside", merged((lora(1), 1.0, 1.0)))
+    write("beta-inside", merged((lora(2), 1.0, 1.0)))
+    write("paint-inside", merged((lora(4, "lora_unet_"), 1.0, 1.0)))
+    write("other-alpha-inside", merged((lora(1), 1.0, 1.0), weights=other))

@@ -21,7 +21,7 @@ def sha256_from_cache(filename: str, title: str, use_addnet_hash: bool = False) 
     return entry["value"] if entry and entry["mtime"] >= Path(filename).stat().st_mtime else None
 
 
-def sha256(filename: str, title: str, use_addnet_hash: bool = False) -> str | None:
+def sha256(filename: str, title: str, use_addnet_hash: bool = False) -> str:
     """The hash; computed at the first call."""
     if not use_addnet_hash:
         return cache.cached_data_for_file("hashes", title, filename, lambda: calculate_sha256(filename))

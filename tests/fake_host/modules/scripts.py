@@ -109,6 +109,7 @@ class ScriptRunner:
         self.alwayson_scripts: list[Script] = []
         self.selectable_scripts: list[Script] = []
         self.default_args: list[Any] = [0]
+        self.infotext_fields: list[tuple[Any, Any]] = []
 
     @property
     def scripts(self) -> list[Script]:

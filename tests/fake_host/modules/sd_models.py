@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 import sys
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from tests.fake_host.text_encoder import FrozenCLIPEmbedder
 from tests.fake_host.unet import UNetModel, sizes
 
-from . import extra_networks, paths_internal, script_callbacks, sd_hijack, shared
+from . import extra_networks, hashes, paths_internal, script_callbacks, sd_hijack, shared
 
 UNET = "model.diffusion_model."
 
@@ -29,7 +28,7 @@ class CheckpointInfo:
         self.filename = filename
         self.name = Path(filename).name
         self.name_for_extra = self.model_name = Path(filename).stem
-        self.sha256 = hashlib.sha256(Path(filename).read_bytes()).hexdigest()
+        self.sha256 = hashes.sha256(filename, f"checkpoint/{self.name}")
         self.shorthash = self.sha256[:10]
         self.title = f"{self.name} [{self.shorthash}]"
         self.short_title = f"{self.name_for_extra} [{self.shorthash}]"

@@ -33,7 +33,12 @@ class Api:
 
     def add(self, path: str, endpoint: Any, method: str) -> None:
         """A route, guarded if the host is."""
-        self.app.add_api_route(path, endpoint, methods=[method], guarded=bool(shared.cmd_opts.api_auth))
+        guards = [self.auth] if shared.cmd_opts.api_auth else []
+        self.app.add_api_route(path, endpoint, methods=[method], dependencies=guards)
+
+    def auth(self, user: str | None) -> bool:
+        """Whether the flag names the user."""
+        return user in shared.cmd_opts.api_auth.split(",")
 
     def text2imgapi(self, req: dict[str, Any]) -> dict[str, Any]:
         """Draws."""
