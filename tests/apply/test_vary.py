@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lib_lyco.algos.hints import Hints
+from lib_lyco.algos.registry import decode
 from lib_lyco.apply.session import Session
 from lib_lyco.apply.wanted import Wanted
 from lib_lyco.models.target import Target
@@ -60,6 +62,34 @@ def test_each_step_is_the_merge_at_its_strength(algos: tuple[str, ...]) -> None:
     session.restore()
     assert_same_weights(model, weights)
     assert attributes(model) == before
+
+
+def test_each_step_is_pefts_forward_at_its_scale() -> None:
+    peft = pytest.importorskip("peft", reason="PEFT is not among the host's packages")
+    config = peft.LoraConfig(r=4, lora_alpha=6, target_modules=["linear", "down"], init_lora_weights=False)
+    theirs = peft.get_peft_model(SmallModel(), config)
+    tensors = peft.get_peft_model_state_dict(theirs)
+    adapters = {
+        name(path): decode(
+            {
+                "lora_up.weight": tensors[f"base_model.model.{path}.lora_B.weight"],
+                "lora_down.weight": tensors[f"base_model.model.{path}.lora_A.weight"],
+                "alpha": torch.tensor(6.0),
+            },
+            Hints(),
+        ).adapter
+        for path in ("linear", "down")
+    }
+    model = SmallModel()
+    session = Session(targets_of(model))
+    for strength in STEPS:
+        session.vary([Wanted(network_of("n", adapters), unet=strength, varies=True)])
+        for path in ("linear", "down"):
+            theirs.base_model.model.get_submodule(path).set_scale("default", strength)
+        with torch.no_grad():
+            expected = theirs(*inputs())
+        for found, their in zip(outputs(model), expected, strict=True):
+            torch.testing.assert_close(found, their, atol=2e-5, rtol=1e-4)
 
 
 def test_a_step_of_gates_leaves_every_parameter_and_hook_alone(monkeypatch: pytest.MonkeyPatch) -> None:
