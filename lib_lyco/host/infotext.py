@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from modules import script_callbacks, scripts
@@ -37,7 +38,7 @@ WRITTEN = "Lora hashes"
 READ = ("Lyco hashes", WRITTEN)
 PROMPTS = ("Prompt", "Negative prompt", "Hires prompt", "Hires negative prompt")
 
-_ADDNET_MODEL = re.compile(r"(.*?)\s*(?:\(([0-9a-fA-F]+)\))?")
+_ADDNET_MODEL = re.compile(r"(.+?)(?:\(([0-9a-fA-F]+)\))?")
 _FORBIDDEN = str.maketrans("", "", ":,")
 """What would end a name in the list of hashes: left out there, as the builtin does."""
 
@@ -131,16 +132,29 @@ class Paste:
         if not fields:
             return
         # the builtin, if it is there, has turned them into tags already, without the text encoders' part
-        theirs = "\n" + "".join(f"<lora:{name}:{unet}>" for name, _, unet, _ in fields)
+        theirs = "\n" + "".join(field.builtin_tag for field in fields)
         prompt = str(params.get("Prompt", "")).removesuffix(theirs)
-        ours = "".join(map(str, (self._field_tag(*field) for field in fields)))
+        ours = "".join(str(self._field_tag(field)) for field in fields)
         params["Prompt"] = f"{prompt}\n{ours}" if prompt else ours
 
-    def _field_tag(self, name: str, digits: str, unet: str, te: str) -> Tag:
-        strengths = (unet,) if te == unet else (te, unet)
-        tag = Tag("lora", name.translate(_FORBIDDEN), strengths)
-        entry = self._by_hash(digits) if digits else None
-        return tag if entry is None or self._means(name, entry) else self._named(tag, entry)
+    def _field_tag(self, field: _AddNetField) -> Tag:
+        strengths = (field.unet,) if field.te == field.unet else (field.te, field.unet)
+        tag = Tag("lora", field.name.translate(_FORBIDDEN), strengths)
+        entry = self._by_hash(field.digits) if field.digits else None
+        return tag if entry is None or self._means(field.name, entry) else self._named(tag, entry)
+
+
+@dataclass(frozen=True)
+class _AddNetField:
+    """One network of additional-networks."""
+
+    name: str
+    digits: str
+    """Of its hash; empty for none."""
+    unet: str
+    te: str
+    builtin_tag: str
+    """What the builtin makes of it."""
 
 
 def _read_hashes(text: object) -> Iterator[tuple[str, str]]:
@@ -151,24 +165,22 @@ def _read_hashes(text: object) -> Iterator[tuple[str, str]]:
             yield name.strip(), found.strip()
 
 
-def _addnet_fields(params: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Name, digits of the hash, and the strengths in UNet and text encoders of each network."""
+def _addnet_fields(params: Mapping[str, Any]) -> Iterator[_AddNetField]:
     for key in params:
         number = key.removeprefix("AddNet Model ")
-        if number == key or params.get(f"AddNet Module {number}") != "LoRA":
-            continue
         match = _ADDNET_MODEL.fullmatch(str(params[key]))
-        if match is None or not match[1] or match[1] == "None":
+        if number == key or match is None or params.get(f"AddNet Module {number}") != "LoRA":
             continue
-        both = params.get(f"AddNet Weight {number}", "1.0")
+        both = str(params.get(f"AddNet Weight {number}", "1.0"))
         unet = str(params.get(f"AddNet Weight A {number}", both))
         te = str(params.get(f"AddNet Weight B {number}", unet))
-        if _is_number(unet) and _is_number(te):
-            yield match[1], match[2] or "", unet, te
+        theirs = f"<lora:{match[1]}:{params.get(f'AddNet Weight A {number}', '1.0')}>"
+        yield _AddNetField(match[1].strip(), match[2] or "", _number(unet), _number(te), theirs)
 
 
-def _is_number(text: str) -> bool:
+def _number(text: str) -> str:
+    """The text of a strength, or 1 where it is none."""
     try:
-        return math.isfinite(float(text))
+        return text if math.isfinite(float(text)) else "1"
     except ValueError:
-        return False
+        return "1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modules import script_callbacks, scripts
+from modules import script_callbacks, scripts, shared
 from modules.processing import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img
 
 from lib_lyco.errors import LycoError, PromptError
@@ -19,6 +19,7 @@ from lib_lyco.prompt.edit import Tag, find_tags, map_tags
 
 NEEDS = (("modules.scripts", "scripts_data"), ("modules.script_callbacks", "on_before_ui"))
 
+NETWORK = "[Lyco] Network"
 NO_NETWORK = "None"
 
 Change = Callable[[Tag], "Tag | None"]
@@ -63,25 +64,27 @@ def _axes(app: HostApp, plot: Any) -> list[Any]:
         del values
         put_network(p, value, "lora" if app.options.own_lora else "lyco", app.options.default_strength)
 
-    def strength(p: StableDiffusionProcessing, value: float, values: object) -> None:
-        del values
-        change_tags(p, lambda tag: tag.with_strength(_text(value)))
-
-    def option(name: str) -> Callable[[StableDiffusionProcessing, object, object], None]:
+    def varied(label: str, kind: type, change: Callable[[Tag, str], Tag], **arguments: Any) -> Any:
         def apply(p: StableDiffusionProcessing, value: object, values: object) -> None:
             del values
             text = _text(value) if isinstance(value, float) else str(value)
-            change_tags(p, lambda tag: tag.with_option(name, text))
+            if not _edit(p, lambda tag: change(tag, text)):
+                _demand_network_axis(label)
 
-        return apply
+        return plot.AxisOption(label, kind, apply, cost=0.2, **arguments)
 
-    axis = plot.AxisOption
     return [
-        axis("[Lyco] Network", str, network, confirm=confirm_networks, cost=0.3, choices=networks),
-        axis("[Lyco] Strength", float, strength, cost=0.2),
-        axis("[Lyco] Text encoder strength", float, option("te"), cost=0.2),
-        axis("[Lyco] UNet strength", float, option("unet"), cost=0.2),
-        axis("[Lyco] Block preset", str, option("lbw"), confirm=confirm_presets, cost=0.2, choices=presets),
+        plot.AxisOption(NETWORK, str, network, confirm=confirm_networks, cost=0.3, choices=networks),
+        varied("[Lyco] Strength", float, lambda tag, text: tag.with_strength(text)),
+        varied("[Lyco] Text encoder strength", float, lambda tag, text: tag.with_option("te", text)),
+        varied("[Lyco] UNet strength", float, lambda tag, text: tag.with_option("unet", text)),
+        varied(
+            "[Lyco] Block preset",
+            str,
+            lambda tag, text: tag.with_option("lbw", text),
+            confirm=confirm_presets,
+            choices=presets,
+        ),
     ]
 
 
@@ -94,16 +97,18 @@ def put_network(p: StableDiffusionProcessing, name: str, kind: str, strength: fl
         p.prompt = _each(p.prompt, lambda prompt: prompt + tag)
 
 
-def change_tags(p: StableDiffusionProcessing, change: Change) -> None:
-    """Changes the first tag.
+def _demand_network_axis(label: str) -> None:
+    """Accepts a prompt without tag only where the network axis, just before, has taken it out.
 
     Raises:
-        PromptError: There is none.
+        PromptError: The prompt never had one.
     """
-    if not _edit(p, change):
+    axes = [getattr(shared.state, f"xyz_plot_{letter}", None) for letter in "xyz"]
+    labels = [getattr(getattr(axis, "axis", None), "label", "") for axis in axes]
+    if NETWORK not in labels or labels.index(NETWORK) > labels.index(label):
         raise PromptError(
-            "The prompt has no network whose strength or blocks could vary",
-            expected="a tag such as <lora:name:1>, or the network axis before this one",
+            f"{label}: the prompt has no network",
+            expected=f"a tag such as <lora:name:1>, or {NETWORK} on an axis before this one",
         )
 
 
