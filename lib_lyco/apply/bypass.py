@@ -13,7 +13,8 @@ batch, is another value in a gate, and neither hook nor factors are touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,13 @@ from lib_lyco.algos.operation import is_conv, operate, pointwise
 from lib_lyco.apply.match import Pair
 from lib_lyco.apply.wanted import Multiplier
 from lib_lyco.errors import LycoError
+
+
+@contextmanager
+def _kept() -> Generator[None, None, None]:
+    """For tensors that outlive the call: they must serve a later one that wants gradients."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 class Gate:
@@ -64,7 +72,7 @@ class Gate:
         """
         form = (x.device, x.dtype, factor)
         if form not in self._spread:
-            with torch.inference_mode(False):
+            with _kept():
                 value = torch.as_tensor(self._value, dtype=torch.float32) * factor
                 self._spread[form] = value.to(x).reshape(-1, 1)
         value = self._spread[form]
@@ -197,13 +205,12 @@ class BypassLayer:
         return row.reshape(row.shape[0], *inner, row.shape[1])
 
     def _run_products(self, x: Tensor) -> Tensor:
-        # what is kept must serve later, when gradients may be wanted
-        with torch.inference_mode(False), torch.no_grad():
-            stack = self._stack
-            if stack is None or stack.up.device != x.device or stack.up.dtype != x.dtype:
+        stack = self._stack
+        if stack is None or stack.up.device != x.device or stack.up.dtype != x.dtype:
+            with _kept():
                 stack = self._build_stack(x)
-                self._stack, self._row = stack, None
-            row = self._gate_row(x, stack)
+            self._stack, self._row = stack, None
+        row = self._gate_row(x, stack)
         hidden = operate(x, self.module, stack.down)
         return pointwise(hidden * self._align(row, hidden), self.module, stack.up)
 
@@ -215,13 +222,20 @@ class BypassLayer:
         return _Stack(torch.cat(ups, dim=1), torch.cat(downs).reshape(sum(ranks), *shape[1:]), ranks)
 
     def _gate_row(self, x: Tensor, stack: _Stack) -> Tensor:
-        """Returns the gates' values by rank, (b or 1, R), made anew only when a gate was set."""
+        """Returns the gates' values by rank, (b or 1, R), made anew only when a gate was set.
+
+        A single gate is the same for all ranks: (b or 1, 1) does, which all layers share.
+        """
+        if len(self._products) == 1:
+            ((term, _),) = self._products
+            return term.gate.spread(x, term.factor)
         serials = (x.shape[0], *(term.gate.serial for term, _ in self._products))
         if self._row is None or self._row[0] != serials:
             gates = [term.gate.spread(x, term.factor) for term, _ in self._products]
             num_rows = max(gate.shape[0] for gate in gates)
-            spread = [gate.expand(num_rows, rank) for gate, rank in zip(gates, stack.ranks, strict=True)]
-            self._row = (serials, torch.cat(spread, dim=1))
+            with _kept():
+                wide = [gate.expand(num_rows, rank) for gate, rank in zip(gates, stack.ranks, strict=True)]
+                self._row = (serials, torch.cat(wide, dim=1))
         return self._row[1]
 
 

@@ -30,6 +30,7 @@ def block_names(family: Family) -> tuple[str, ...]:
     return (BASE, *(f"IN{n:02}" for n in range(count)), MID, *(f"OUT{n:02}" for n in range(count)))
 
 
+@cache
 def host_path(layer: LayerName, family: Family) -> str:
     """The module path of a layer in the WebUI's own model: `input_blocks.1.1.proj_in`.
 
