@@ -49,7 +49,8 @@ class Match:
 
 def count_adapters(layers: Iterable[LayerName]) -> dict[Component, int]:
     """Counts layers by component."""
-    return dict(Counter(layer.component for layer in sorted(layers)))
+    counts: dict[Component, int] = Counter(layer.component for layer in layers)
+    return dict(sorted(counts.items()))
 
 
 def match_network(network: Network, targets: Targets, rank: int | None = None) -> Match:

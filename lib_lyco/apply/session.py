@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,6 +18,7 @@ from lib_lyco.apply.plan import Edit, Gates, Plan, make_plan
 from lib_lyco.apply.store import MergedStore, Spare, count_bytes
 from lib_lyco.apply.wanted import Count, Mode, Multiplier, NetworkKey, Problem, Report, Wanted, add_up
 from lib_lyco.models.target import Targets
+from lib_lyco.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,7 @@ class Session:
         self._bypass = Bypass()
         self._gates = Gates()
         self._matches: dict[NetworkKey, Match] = {}
+        self._matched: dict[NetworkKey, weakref.ref[Network]] = {}
         self._applied: _Applied | None = None
 
     def __enter__(self) -> Session:
@@ -182,15 +185,20 @@ class Session:
         for backup in reloaded:
             backup.abandon()
             self._backups.drop(backup)
+            self._matches.clear()  # other weights may have another shape
         self._store.discard({backup.slot for backup in (*moved, *reloaded)})
-        self._matches.clear()
         return tuple(notes)
 
     def _update_matches(self, networks: Sequence[Wanted]) -> None:
-        self._matches = {
-            one.key: self._matches.get(one.key) or match_network(one.network, self._targets, one.rank)
-            for one in networks
-        }
+        """Matches last for as long as somebody keeps their network: a set may return."""
+        gone = [key for key, network in self._matched.items() if network() is None]
+        for key in gone:
+            self._matches.pop(key, None)
+            del self._matched[key]
+        for one in networks:
+            if one.key not in self._matches:
+                self._matches[one.key] = match_network(one.network, self._targets, one.rank)
+                self._matched[one.key] = weakref.ref(one.network)
 
     def _switch(self, plan: Plan) -> int:
         """Brings every parameter to its recipe; returns how many were given another value."""

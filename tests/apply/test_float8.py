@@ -11,15 +11,22 @@ from torch import Tensor, nn
 
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
+from lib_lyco.apply.blocks import LayerFactors
 from lib_lyco.apply.session import Session
 from lib_lyco.apply.wanted import Mode, Wanted
 from lib_lyco.models.target import Target, Targets
+from lib_lyco.prompt.block_weights import read_block_weights
 from tests.apply.reference import reference_delta
 from tests.apply.small import ADDITIVE, adapter_of, name, network_of, parts_of
 
 FLOAT8 = getattr(torch, "float8_e4m3fn", torch.float16)
 pytestmark = pytest.mark.skipif(torch.float16 == FLOAT8, reason="this torch has no float8")
-LAYER = name("linear")
+LAYER = name("mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
+FACTORS = (
+    None,
+    LayerFactors(read_block_weights("MID"), "sd1"),
+    LayerFactors(read_block_weights("IN"), "sd1"),
+)
 MODES: tuple[Mode, ...] = ("merge", "bypass")
 
 
@@ -121,7 +128,12 @@ def test_random_sequences_leave_no_trace() -> None:
     choice = random.Random(0)
     for _ in range(200):
         wanted = [
-            Wanted(network, unet=choice.choice((0, 0.5, 1)), varies=choice.random() < 0.5)
+            Wanted(
+                network,
+                unet=choice.choice((0, 0.5, 1)),
+                factors=choice.choice(FACTORS),
+                varies=choice.random() < 0.5,
+            )
             for network in choice.sample(networks, choice.randrange(4))
         ]
         session.apply(wanted, choice.choice(MODES))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
-from lib_lyco.apply.match import count_adapters, match_network
+from lib_lyco.apply.match import Match, count_adapters, match_network
 from lib_lyco.apply.session import Session
 from lib_lyco.apply.wanted import Wanted
-from lib_lyco.models.target import Target
+from lib_lyco.models.target import Target, Targets
+from lib_lyco.network.network import Network
 from tests.apply.small import (
     RANK,
     SmallModel,
@@ -152,3 +156,26 @@ def test_rank_limit_keeps_the_first_ranks() -> None:
     product = parts["lora_up.weight"][:, :1] @ parts["lora_down.weight"][:1]
     expected = before["linear.weight"] + product * (1.5 / RANK)
     torch.testing.assert_close(model.linear.weight.detach(), expected)
+
+
+def test_a_network_is_matched_once_and_let_go_with_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SmallModel()
+    networks = [random_network(targets_of(model), ("lora",), seed) for seed in range(2)]
+    matched: list[str] = []
+
+    def spy(network: Network, targets: Targets, rank: int | None) -> Match:
+        matched.append(network.name)
+        return match_network(network, targets, rank)
+
+    monkeypatch.setattr("lib_lyco.apply.session.match_network", spy)
+    session = Session(targets_of(model))
+    for index in (0, 1, 0, 1):
+        session.apply([Wanted(networks[index])])
+    session.apply([Wanted(networks[0], rank=1)])
+    assert matched == ["network0", "network1", "network0"]
+    tensor = weakref.ref(next(iter(next(iter(networks[1].adapters.values())).tensors().values())))
+    assert tensor() is not None
+    del networks[1]
+    session.apply([Wanted(networks[0])])
+    gc.collect()
+    assert tensor() is None, "the session keeps no network that nobody else keeps"
