@@ -24,19 +24,15 @@ def drawn_by(host: Host, checkpoint: str, **fields: object) -> Picture:
     return picture
 
 
-def equal(one: Picture, other: Picture) -> bool:
-    return one.distance(other) <= 1
-
-
 def test_hires_fix_has_the_networks_of_its_own_prompt(host: Host) -> None:
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", hr_prompt=f"{PROMPT} <lora:beta>", **HIRES)
-    assert equal(tagged, drawn_by(host, "alpha-inside", hr_checkpoint_name="beta-inside", **HIRES))
-    assert not equal(tagged, host.txt2img(f"{PROMPT} <lora:alpha>", **HIRES))
+    assert tagged.like(drawn_by(host, "alpha-inside", hr_checkpoint_name="beta-inside", **HIRES))
+    assert not tagged.like(host.txt2img(f"{PROMPT} <lora:alpha>", **HIRES))
 
 
 def test_hires_fix_without_a_prompt_of_its_own_keeps_the_networks(host: Host) -> None:
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", **HIRES)
-    assert equal(tagged, drawn_by(host, "alpha-inside", **HIRES))
+    assert tagged.like(drawn_by(host, "alpha-inside", **HIRES))
 
 
 @pytest.mark.parametrize(
@@ -51,26 +47,26 @@ def test_hr_options_are_the_second_pass(host: Host, passes: str, first: str, sec
     given = host.txt2img(f"{PROMPT} <lora:alpha:{passes}>", **HIRES)
     apart = host.txt2img(f"{PROMPT} {first}", hr_prompt=f"{PROMPT} {second}", **HIRES)
     assert given.distance(apart) == 0
-    assert not equal(given, host.txt2img(f"{PROMPT} <lora:alpha>", **HIRES))
+    assert not given.like(host.txt2img(f"{PROMPT} <lora:alpha>", **HIRES))
 
 
 def test_the_first_pass_of_the_next_batch_has_its_networks_again(host: Host) -> None:
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", hr_prompt=PROMPT, n_iter=2, **HIRES)
     wanted = {"hr_checkpoint_name": "lyco-embedded", "n_iter": 2, **HIRES}
-    assert equal(tagged, drawn_by(host, "alpha-inside", **wanted))
+    assert tagged.like(drawn_by(host, "alpha-inside", **wanted))
 
 
 def test_img2img(host: Host) -> None:
     start = host.txt2img("a green square")
     tagged = host.img2img(f"{PROMPT} <lora:alpha>", start)
     host.use("alpha-inside")
-    assert equal(tagged, host.img2img(PROMPT, start))
+    assert tagged.like(host.img2img(PROMPT, start))
 
 
 def test_batch_size_and_count(host: Host) -> None:
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", batch_size=2, n_iter=2)
     assert len(tagged.pixels) == 4
-    assert equal(tagged, drawn_by(host, "alpha-inside", batch_size=2, n_iter=2))
+    assert tagged.like(drawn_by(host, "alpha-inside", batch_size=2, n_iter=2))
 
 
 @pytest.mark.parametrize("resident", [1, 2])
@@ -81,7 +77,7 @@ def test_a_change_of_checkpoint_takes_the_networks_along(host: Host, resident: i
     there = host.txt2img(f"{PROMPT} <lora:alpha>")
     host.use("lyco-embedded")
     assert host.txt2img(f"{PROMPT} <lora:alpha>").distance(before) == 0
-    assert equal(there, drawn_by(host, "other-alpha-inside"))
+    assert there.like(drawn_by(host, "other-alpha-inside"))
 
 
 @pytest.mark.parametrize("resident", [1, 2])
@@ -96,19 +92,19 @@ def test_a_changed_checkpoint_without_tags_is_clean(host: Host, resident: int) -
 def test_an_overridden_checkpoint_has_the_networks(host: Host) -> None:
     override = {"override_settings": {"sd_model_checkpoint": "other"}}
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", **override)
-    assert equal(tagged, drawn_by(host, "other-alpha-inside"))
+    assert tagged.like(drawn_by(host, "other-alpha-inside"))
 
 
 def test_a_hires_checkpoint_has_the_networks(host: Host) -> None:
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", hr_checkpoint_name="other", **HIRES)
-    assert equal(tagged, drawn_by(host, "alpha-inside", hr_checkpoint_name="other-alpha-inside", **HIRES))
+    assert tagged.like(drawn_by(host, "alpha-inside", hr_checkpoint_name="other-alpha-inside", **HIRES))
 
 
 def test_a_refiner_has_the_networks(host: Host) -> None:
     host.set_options(refiner_switch_by_sample_steps=True)
     tagged = host.txt2img(f"{PROMPT} <lora:alpha>", refiner_checkpoint="other", refiner_switch_at=0.5)
     refined = {"refiner_checkpoint": "other-alpha-inside", "refiner_switch_at": 0.5}
-    assert equal(tagged, drawn_by(host, "alpha-inside", **refined))
+    assert tagged.like(drawn_by(host, "alpha-inside", **refined))
     assert host.txt2img(PROMPT).distance(tagged) > 5
 
 
@@ -118,14 +114,14 @@ def test_a_window_of_steps_ends_where_it_says(host: Host, tag: str, switch: floa
     host.set_options(refiner_switch_by_sample_steps=True)
     tagged = host.txt2img(f"{PROMPT} <lora:paint:1:{tag}>")
     refined = {"refiner_checkpoint": "lyco-embedded", "refiner_switch_at": switch}
-    assert equal(tagged, drawn_by(host, "paint-inside", **refined))
+    assert tagged.like(drawn_by(host, "paint-inside", **refined))
 
 
 def test_a_window_of_steps_begins_where_it_says(host: Host) -> None:
     host.set_options(refiner_switch_by_sample_steps=True)
     tagged = host.txt2img(f"{PROMPT} <lora:paint:1:start=2>")
     refined = {"refiner_checkpoint": "paint-inside", "refiner_switch_at": 0.5}
-    assert equal(tagged, host.txt2img(PROMPT, **refined))
+    assert tagged.like(host.txt2img(PROMPT, **refined))
 
 
 def test_a_schedule_jumps_and_is_interpolated(host: Host) -> None:
@@ -156,7 +152,7 @@ def test_inpainting_models(host: Host, channels: int) -> None:
     host.use("inpaint")
     plain, tagged = host.txt2img(PROMPT), host.txt2img(f"{PROMPT} <lora:first-layer>")
     host.use("inpaint-inside")
-    assert equal(tagged, host.txt2img(PROMPT))
+    assert tagged.like(host.txt2img(PROMPT))
     assert tagged.distance(plain) > 5
     host.use("lyco-embedded")
     for name in ("inpaint", "inpaint-inside"):

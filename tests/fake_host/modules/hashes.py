@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from . import cache
 
@@ -15,20 +15,25 @@ def calculate_sha256(filename: str) -> str:
     return hashlib.sha256(Path(filename).read_bytes()).hexdigest()
 
 
+def _known(use_addnet_hash: bool) -> dict[str, Any]:
+    return cache.cache("hashes-addnet" if use_addnet_hash else "hashes")
+
+
 def sha256_from_cache(filename: str, title: str, use_addnet_hash: bool = False) -> str | None:
     """The hash if it is known and the file has not changed."""
-    entry = cache.cache("hashes-addnet" if use_addnet_hash else "hashes").get(title)
-    return entry["value"] if entry and entry["mtime"] >= Path(filename).stat().st_mtime else None
+    entry = _known(use_addnet_hash).get(title)
+    return entry["sha256"] if entry and entry["mtime"] >= Path(filename).stat().st_mtime else None
 
 
 def sha256(filename: str, title: str, use_addnet_hash: bool = False) -> str:
     """The hash; computed at the first call."""
-    if not use_addnet_hash:
-        return cache.cached_data_for_file("hashes", title, filename, lambda: calculate_sha256(filename))
-    with Path(filename).open("rb") as file:
-        return cache.cached_data_for_file(
-            "hashes-addnet", title, filename, lambda: addnet_hash_safetensors(file)
-        )
+    found = sha256_from_cache(filename, title, use_addnet_hash)
+    if found is None:
+        with Path(filename).open("rb") as file:
+            found = addnet_hash_safetensors(file) if use_addnet_hash else calculate_sha256(filename)
+        known = {"mtime": Path(filename).stat().st_mtime, "sha256": found}
+        _known(use_addnet_hash)[title] = known
+    return found
 
 
 def addnet_hash_safetensors(b: BinaryIO) -> str:

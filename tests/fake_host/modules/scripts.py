@@ -15,19 +15,6 @@ from .paths_internal import script_path
 
 AlwaysVisible = object()
 
-HOOKS = (
-    "setup",
-    "before_process",
-    "process",
-    "before_process_batch",
-    "after_extra_networks_activate",
-    "process_batch",
-    "process_before_every_sampling",
-    "before_hr",
-    "postprocess_batch",
-    "postprocess",
-)
-
 
 class Script:
     """What an extension derives from. The host makes one for txt2img and one for img2img."""
@@ -51,6 +38,12 @@ class Script:
 
     def run(self, p: Any, *args: Any) -> Any:
         """Makes the pictures itself, if selected."""
+
+    def _hear(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """Does nothing at any turn."""
+
+    setup = before_process = process = before_process_batch = after_extra_networks_activate = _hear
+    process_batch = process_before_every_sampling = before_hr = postprocess_batch = postprocess = _hear
 
 
 class ScriptClassData(NamedTuple):
@@ -133,22 +126,18 @@ class ScriptRunner:
                 script.args_to = len(self.default_args)
 
     def __getattr__(self, hook: str) -> Any:
-        if hook not in HOOKS:
+        if not hasattr(Script, hook):
             raise AttributeError(hook)
 
         def call(p: Any, *extra: Any, **named: Any) -> None:
             for script in self.alwayson_scripts:
                 try:
                     args = (p.script_args or self.default_args)[script.args_from : script.args_to]
-                    getattr(script, hook, _nothing)(p, *extra, *args, **named)
+                    getattr(script, hook)(p, *extra, *args, **named)
                 except Exception:  # noqa: BLE001  one script's failure is not another's
                     errors.report(f"Error running {hook}: {script.filename}", exc_info=True)
 
         return call
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """A hook that a script does not have."""
 
 
 scripts_txt2img = ScriptRunner()

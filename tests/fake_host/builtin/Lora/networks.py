@@ -11,6 +11,7 @@ from modules import shared
 
 available_networks: dict[str, SimpleNamespace] = {}
 loaded_networks: list[SimpleNamespace] = []
+extra_network_lora: Any = None
 
 
 def list_available_networks() -> None:
@@ -32,6 +33,11 @@ def load_networks(
     """Replaces the wanted set."""
     del te_multipliers, unet_multipliers, dyn_dims
     loaded_networks[:] = [available_networks[name] for name in names if name in available_networks]
+
+
+def network_apply_weights(module: Any) -> None:
+    """The real one brings a layer to what is loaded, whenever it is used."""
+    del module
 
 
 def purge_networks_from_memory() -> None:

@@ -28,7 +28,7 @@ class ExtraNetworkLora(extra_networks.ExtraNetwork):
 def before_ui() -> None:
     """The registries are empty: the page, the tag, and the other name of the tag."""
     ui_extra_networks.register_page(ui_extra_networks.ExtraNetworksPage("Lora"))
-    network = ExtraNetworkLora()
+    networks.extra_network_lora = network = ExtraNetworkLora()
     extra_networks.register_extra_network(network)
     extra_networks.register_extra_network_alias(network, "lyco")
 
