@@ -57,6 +57,8 @@ class LycoNetwork(extra_networks.ExtraNetwork):
 
     def activate(self, p: StableDiffusionProcessing, params_list: list[ExtraNetworkParams]) -> None:
         """Before each batch and its second pass; also while a model loads, when `p` is a shell."""
+        if self._takeover.leave(p, params_list):
+            return
         refusal = self._takeover.refusal(p) if params_list else None
         if refusal is None:
             self._app.engine.begin(p, self._takeover.tags(self, p, params_list))

@@ -21,6 +21,7 @@ from modules.processing import StableDiffusionProcessing, StableDiffusionProcess
 from lib_lyco.apply.outcome import Outcome, one_line
 from lib_lyco.errors import LycoError, PromptError
 from lib_lyco.host.applied import AppliedState
+from lib_lyco.host.forge import limits
 from lib_lyco.host.options import Options
 from lib_lyco.host.sessions import Load, Sessions
 from lib_lyco.network.network import Network
@@ -89,6 +90,7 @@ class Engine:
         presets = self._presets()
         requests, errors = _read(p, tags, presets)
         notes = [_MIXED] if self._is_mixed(p, hires, presets) else []
+        notes += limits(sd_models.model_data.sd_model, requests, hires, self._options.mode)
         if any(request.blocks for request in requests):
             notes += map(one_line, presets.problems)
         errors = (*refused, *errors)

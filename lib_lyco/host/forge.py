@@ -18,15 +18,16 @@ import importlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
 
 from lib_lyco.apply.wanted import Mode, Report, Wanted
 from lib_lyco.errors import ModelError
-from lib_lyco.host.forge_model import PatchedLayers, Roots, read_layers
+from lib_lyco.host.forge_model import PatchedLayers, Roots, find_family, read_layers
 from lib_lyco.host.forge_patches import Patch, PatchMaker, PatchSet
+from lib_lyco.prompt.request import NetworkRequest
 
 KIND = "lyco"
 """What our kind of patch is called."""
@@ -119,9 +120,20 @@ def _calculate_by_class(
     return self.patch.merge(weight, strength)
 
 
-def is_patched(model: object) -> bool:
+def is_patched(model: object) -> TypeGuard[PatchedModel]:
     """Whether patchers run the model. Before its first use Forge has only a stand-in for it."""
     return hasattr(model, "forge_objects_after_applying_lora")
+
+
+def is_beyond_us(model: object) -> bool:
+    """Whether it is a base model that the builtin knows and we do not: Flux, Chroma, the refiner."""
+    return is_patched(model) and find_family(_roots(model)) is None
+
+
+def limits(model: object, requests: Sequence[NetworkRequest], hires: bool, mode: Mode) -> list[str]:
+    """What to tell about requests that ask for more than can work on this model."""
+    varies = any(not strength.is_constant for one in requests for strength in one.strengths(hires))
+    return [LIMITS] if is_patched(model) and requests and (varies or mode == "bypass") else []
 
 
 def find_kind() -> PatchKind:

@@ -17,6 +17,7 @@ from torch import nn
 
 from lib_lyco.apply.prompt_networks import PromptNetworks
 from lib_lyco.apply.session import Session
+from lib_lyco.host.forge import PatcherSession, find_kind, is_patched
 from lib_lyco.host.models import read_model
 from lib_lyco.network.network import Network
 
@@ -73,6 +74,9 @@ class Sessions:
             entry.networks.restore()
 
     def _make(self, model: nn.Module, budget_bytes: int) -> PromptNetworks:
+        if is_patched(model):
+            patched = PatcherSession(model, find_kind())
+            return PromptNetworks(patched, patched.layers.family, self._load)
         found = read_model(model)
         session = Session(found.targets, budget_bytes, self._device())
         return PromptNetworks(session, found.family, self._load)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
@@ -23,10 +24,13 @@ from modules.processing import StableDiffusionProcessing, StableDiffusionProcess
 
 from lib_lyco.errors import LycoError, PromptError
 from lib_lyco.host.app import HostApp
+from lib_lyco.host.forge import is_beyond_us
 
 OPTION = "lyco_own_lora"
 OURS, SHARED = "lyco", "lora"
 """The kind of tag that is always ours, and the one that may be the builtin's."""
+FORGES = "sd_forge_lora"
+"""Forge's builtin."""
 
 
 class Builtin(Protocol):
@@ -35,9 +39,9 @@ class Builtin(Protocol):
     loaded_networks: Sequence[object]
     """What it applies, layer by layer as they are used."""
     extra_network_lora: ExtraNetwork
-    load_networks: Callable[[Sequence[str]], None]
-    network_apply_weights: Callable[[torch.nn.Module], None]
-    """Brings one layer to what is loaded."""
+    load_networks: Callable[[Sequence[str], Sequence[float], Sequence[float]], None]
+    """Names and their multipliers in text encoders and UNet."""
+    __file__: str
 
 
 class Takeover:
@@ -62,6 +66,16 @@ class Takeover:
         self._network = None
         extra_network_registry.pop(OURS, None)
         self._return_lora()
+
+    def leave(self, p: StableDiffusionProcessing, given: list[ExtraNetworkParams]) -> bool:
+        """Leaves tags to the builtin where only it knows the base model; says whether it did."""
+        builtin = find_builtin()
+        if builtin is None or not _is_active(builtin) or not self._app.options.own_lora:
+            return False
+        if not is_beyond_us(sd_models.model_data.sd_model):
+            return False
+        builtin.extra_network_lora.activate(p, given)
+        return True
 
     def refusal(self, p: StableDiffusionProcessing) -> LycoError | None:
         """Why our tags cannot act in a picture, where the builtin owns `<lora:>` and acts in it too."""
@@ -120,24 +134,33 @@ class Takeover:
 def find_builtin() -> Builtin | None:
     """The builtin extension's module, if this process has ever loaded it."""
     module: Any = sys.modules.get("networks")
-    names = ("loaded_networks", "extra_network_lora", "load_networks", "network_apply_weights")
+    names = ("loaded_networks", "extra_network_lora", "load_networks")
     return cast(Builtin, module) if all(hasattr(module, name) for name in names) else None
 
 
 def _is_active(builtin: Builtin) -> bool:
-    """Whether it is enabled: it registers this alias at every start, and nobody else does."""
-    return extra_network_aliases.get(OURS) is builtin.extra_network_lora
+    """Whether it is enabled: it registers this alias at every start, and nobody else does.
+
+    Forge's has no alias.
+    """
+    if extra_network_aliases.get(OURS) is builtin.extra_network_lora:
+        return True
+    folder = Path(builtin.__file__).parent.name
+    return folder == FORGES and folder not in shared.opts.disabled_extensions
 
 
 def quiet(builtin: Builtin) -> None:
     """Has the builtin take off, now, whatever it has on any resident model."""
     if builtin.loaded_networks:
-        builtin.load_networks([])
+        builtin.load_networks([], [], [])
+    apply_weights = getattr(builtin, "network_apply_weights", None)
+    if apply_weights is None:
+        return  # Forge's: its patchers are bare from now on
     with torch.no_grad():
         for model in list(sd_models.model_data.loaded_sd_models):
             for module in model.modules():
                 if getattr(module, "network_current_names", ()):
-                    builtin.network_apply_weights(module)
+                    apply_weights(module)
 
 
 def _tags_of(p: StableDiffusionProcessing, kind: str) -> list[ExtraNetworkParams]:
