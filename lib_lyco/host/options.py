@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any
 
 from modules import shared
@@ -38,6 +39,8 @@ def declare(components: Mapping[str, Callable[..., Any]], catalog: Catalog) -> C
     }
     for key, info in infos.items():
         shared.opts.add_option(key, info)
+        # of another type in the settings' file, it would make the host refuse to show or save any option
+        shared.opts.data[key] = _value(key)
 
     def undo() -> None:
         # the host makes another table of them when it sorts its pages
@@ -60,7 +63,8 @@ def _info(option: Option, component: Callable[..., Any], catalog: Catalog) -> Op
     # attributes, since older hosts have no such arguments
     info.category_id = CATEGORY
     info.restrict_api = not option.by_api
-    return info.info(option.help) if option.help else info
+    # the page takes it for HTML, in which <lyco:> would be an element
+    return info.info(escape(option.help, quote=False)) if option.help else info
 
 
 def network_names(catalog: Catalog) -> list[str]:

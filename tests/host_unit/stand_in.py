@@ -1,0 +1,31 @@
+"""The stand-in's `modules`, without starting it: for one feature at a time."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from tests.fake_host.start import GONE, HERE
+
+
+@contextmanager
+def stand_in_modules(data_dir: Path) -> Generator[ModuleType]:
+    """Makes `modules` importable, and what of ours knows it afresh; gives `modules.shared`."""
+    path, argv = sys.path, sys.argv
+    _forget()
+    sys.path, sys.argv = [str(HERE), *path], ["launch.py", "--data-dir", str(data_dir)]
+    try:
+        yield importlib.import_module("modules.shared")
+    finally:
+        _forget()
+        sys.path, sys.argv = path, argv
+
+
+def _forget() -> None:
+    for name in list(sys.modules):
+        if any(name == package or name.startswith(f"{package}.") for package in GONE):
+            del sys.modules[name]
