@@ -74,6 +74,7 @@ def test_schedule_gives_each_step_its_strength() -> None:
     ground = Ground({"cat": CAT})
     outcome = ground.begin("<lora:cat:te=0.5@0,0@1:unet=1@0,0@1>", num_steps=6)
     assert outcome.problems() == []
+    assert torch.equal(ground.modules[UNET].weight, ground.weights[UNET]), "bypassed, so no step merges"
     found: list[float] = []
     for index in range(6):
         ground.networks.step(counted(index), 6)
@@ -175,6 +176,23 @@ def test_layer_with_nan_is_told_and_the_others_act(tmp_path: Path) -> None:
     assert problem.startswith(f"cat: applied 1 of 2: {Q}: 1 of 640 values")
     assert "NaN" in problem
     assert not torch.equal(linear.weight, before)
+
+
+def test_key_too_many_costs_its_layer_nothing(tmp_path: Path) -> None:
+    twice = {
+        **lora(Q, 320, 320),
+        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.alpha": torch.tensor(1.0),
+    }
+    save_tensors(tmp_path / "cat.safetensors", twice, {})
+    network = load_network(tmp_path / "cat.safetensors")
+    (layer,) = network.adapters
+    networks = PromptNetworks(
+        Session({layer: (Target(layer, nn.Linear(320, 320)),)}), "sd1", lambda _: network
+    )
+    (problem,) = networks.begin(parse_prompt("<lora:cat>").requests).problems()
+    assert problem.startswith(
+        f"cat: applied 1 of 1: {network.unknown[0].key}: the file has this tensor already"
+    )
 
 
 def test_equal_names_are_told_apart_as_the_tags_do() -> None:
