@@ -133,10 +133,11 @@ class Host:
             "img2img", {"prompt": prompt, "init_images": [image], "denoising_strength": 0.6, **fields}
         )
 
-    def _draw(self, tab: str, fields: dict[str, Any]) -> Picture:
+    def _draw(self, tab: str, fields: dict[str, Any], skip: int = 0) -> Picture:
         answer = self.request("POST", f"/sdapi/v1/{tab}", {**DRAWN, **fields})
         pictures = [
-            Image.open(io.BytesIO(binascii.a2b_base64(text))).convert("RGB") for text in answer["images"]
+            Image.open(io.BytesIO(binascii.a2b_base64(text))).convert("RGB")
+            for text in answer["images"][skip:]
         ]
         infotexts = json.loads(answer["info"])["infotexts"]
         pixels = (
@@ -144,7 +145,7 @@ class Host:
             if pictures
             else np.zeros((0, 0, 0, 3), "u1")
         )
-        return Picture(pixels, tuple(infotexts), self.ask("comments")["text"])
+        return Picture(pixels, tuple(infotexts[skip:]), self.ask("comments")["text"])
 
     def plot(self, prompt: str, axis: str, values: Sequence[str]) -> Picture:
         """An X/Y/Z plot over one axis; its cells, without the grid."""
@@ -165,8 +166,8 @@ class Host:
             0,
             True,
         ]
-        whole = self.txt2img(prompt, script_name="x/y/z plot", script_args=args)
-        return Picture(whole.pixels[1:], whole.infotexts[1:], whole.comments)
+        fields = {"prompt": prompt, "script_name": "x/y/z plot", "script_args": args}
+        return self._draw("txt2img", fields, skip=1)
 
     def options(self) -> dict[str, Any]:
         """All settings."""

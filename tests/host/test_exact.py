@@ -56,7 +56,7 @@ def in_an_error_of_a_step(host: Host) -> None:
 
 
 def in_an_error_of_hires(host: Host) -> None:
-    host.ask("disturb", call=5, how="error")
+    host.ask("disturb", call=4, how="error")
     with pytest.raises(HostError, match="probe: an error in mid-sampling"):
         host.txt2img(TAGGED, **HIRES)
 
