@@ -9,6 +9,7 @@ from lib_lyco.host.network_hash import known_hash
 from lib_lyco.host.options import Options, declare
 from lib_lyco.host.probe import Feature, start_features
 from lib_lyco.host.startup import follow_host
+from lib_lyco.ui.popup import warn
 from lib_lyco.ui.settings import COMPONENTS
 
 FEATURES = (
@@ -17,6 +18,7 @@ FEATURES = (
     Feature("embeddings that come with a network", "lib_lyco.host.embeddings"),
     Feature("networks added to every prompt", "lib_lyco.host.quicksettings"),
     Feature("networks in infotexts", "lib_lyco.host.infotext"),
+    Feature("warnings of networks not found", "lib_lyco.host.not_found"),
     Feature("the API", "lib_lyco.host.api"),
     Feature("axes for the X/Y/Z plot", "lib_lyco.host.xyz"),
 )
@@ -27,6 +29,6 @@ def register() -> None:
     """Starts everything that this WebUI can carry, and says what it cannot."""
     catalog = Catalog(network_folders(), known_hash)
     undeclare = declare(COMPONENTS, catalog)
-    app = HostApp(Options(), catalog)
+    app = HostApp(Options(), catalog, warn)
     app.at_unload(undeclare)
     follow_host(app, start_features(FEATURES, app))

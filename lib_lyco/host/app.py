@@ -20,11 +20,13 @@ class HostApp:
     Args:
         options: The options, read live.
         catalog: The networks on disk.
+        popup: Shows a message in a corner of the page.
     """
 
-    def __init__(self, options: Options, catalog: Catalog) -> None:
+    def __init__(self, options: Options, catalog: Catalog, popup: Callable[[str], None]) -> None:
         self.options = options
         self.catalog = catalog
+        self.popup = popup
         self.cache = NetworkCache(options.cache_bytes)
         """The networks in memory."""
         self._cache_bytes = options.cache_bytes

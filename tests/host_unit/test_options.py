@@ -39,6 +39,7 @@ def test_defaults_are_what_their_components_give_back() -> None:
         if option.kind == "choice":
             assert option.default in option.choices
         if option.kind == "number":
+            assert isinstance(option.default, int)
             assert option.bounds["minimum"] <= option.default <= option.bounds["maximum"]
     keys = [option.key for option in (*OURS, *SHARED)]
     assert len(set(keys)) == len(keys)
