@@ -71,6 +71,25 @@ class Adapter(ABC):
             AdapterError: The adapter does not fit the weight.
         """
 
+    def add_delta(self, total: Tensor, weight: Tensor, multiplier: float) -> None:
+        """Adds `multiplier * delta(weight)` to `total`.
+
+        Unless an algorithm knows a way that needs no memory of the weight's size, the delta is formed.
+
+        Args:
+            total: (o, i, ...) in the dtype that deltas are computed in, in row-major order.
+            weight: As for `delta`; another tensor than `total`.
+
+        Raises:
+            AdapterError: As for `delta`.
+        """
+        total.add_(self.delta(weight), alpha=multiplier)
+
+    @property
+    def changes_weight(self) -> bool:
+        """Whether there is a delta; False for an adapter of the bias alone."""
+        return True
+
     def bias_delta(self, bias: Tensor | None) -> Tensor | None:
         """Returns `b' - b` with shape (o,), or None where the bias stays (a missing bias is 0)."""
         del bias

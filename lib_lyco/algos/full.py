@@ -53,6 +53,10 @@ class Full(Adapter):
             return f"diff_b has {self.diff_b.numel()} elements, the weight has {shape[0]} rows"
         return None
 
+    @property
+    def changes_weight(self) -> bool:
+        return self.diff is not None
+
     def delta(self, weight: Tensor) -> Tensor:
         check_fit(self.misfit(tuple(weight.shape)), self.algo)
         if self.diff is None:

@@ -16,6 +16,8 @@ from lib_lyco.algos.tensor import beside, check_fit, check_inner, matrix, requir
 
 _FACTORS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 _CORES = ("hada_t1", "hada_t2")
+_BLOCK = 1 << 18
+"""Elements of a delta formed at once."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ class LoHa(Adapter):
         check_fit(self.misfit(tuple(weight.shape)), self.algo)
         (a1, b1), (a2, b2) = self._halves(weight)
         return (((a1 * self.scale) @ b1) * (a2 @ b2)).reshape(weight.shape)
+
+    def add_delta(self, total: Tensor, weight: Tensor, multiplier: float) -> None:
+        check_fit(self.misfit(tuple(weight.shape)), self.algo)
+        (a1, b1), (a2, b2) = self._halves(weight)
+        a1 = a1 * self.scale
+        # some rows at a time: what is multiplied is then still near the processor
+        rows = max(1, _BLOCK // b1.shape[1])
+        for block, up1, up2 in zip(matrix(total).split(rows), a1.split(rows), a2.split(rows), strict=True):
+            block.addcmul_(up1 @ b1, up2 @ b2, value=multiplier)
 
     def low_rank(self) -> LowRank | None:
         """The face-splitting factors, where 3 r² (o + i) < o i: there they save work and memory."""

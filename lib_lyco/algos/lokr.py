@@ -110,6 +110,14 @@ class LoKr(Adapter):
         w2 = (b if a is None else a @ b).reshape(-1, weight.shape[1] // w1.shape[1], *weight.shape[2:])
         return torch.einsum("lc,kn...->lkcn...", w1, w2).reshape(weight.shape)
 
+    def add_delta(self, total: Tensor, weight: Tensor, multiplier: float) -> None:
+        check_fit(self.misfit(tuple(weight.shape)), self.algo)
+        w1 = self._w1(weight)
+        a, b = self._w2(weight)
+        w2 = b if a is None else a @ b
+        slices = total.view(w1.shape[0], w2.shape[0], w1.shape[1], -1)
+        slices.addcmul_(w1[:, None, :, None], w2[None, :, None], value=multiplier)
+
     def bypass(self, x: Tensor, layer: nn.Module) -> Tensor:
         """The product's two stages: w2 on each of the c slices of the input, then w1 across them.
 

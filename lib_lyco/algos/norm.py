@@ -53,6 +53,10 @@ class Norm(Adapter):
                 return f"{part} is {shape_text(tuple(tensor.shape))}, the weight is {shape_text(shape)}"
         return None
 
+    @property
+    def changes_weight(self) -> bool:
+        return self.w_norm is not None
+
     def delta(self, weight: Tensor) -> Tensor:
         check_fit(self.misfit(tuple(weight.shape)), self.algo)
         if self.w_norm is None:

@@ -105,17 +105,12 @@ def merge_weight(
     """
     compute = _compute_dtype(original)
     low_rank, dense, failures = _split(terms, compute)
-    if dense:
-        wide = original.to(compute)
-        total = scratch.borrow(original, compute).zero_()
-        failures += _add_dense(total, wide, dense, originals)
-        _add_low_rank(total, low_rank)
-        _round_into(out, total.add_(wide))
-    elif out.dtype == compute and out.is_contiguous():
-        _add_low_rank(out.copy_(original), low_rank)
-    else:
-        total = scratch.borrow(original, compute)
-        _add_low_rank(total.copy_(original), low_rank)
+    is_plain = out.dtype == compute and out.is_contiguous()
+    total = out if is_plain else scratch.borrow(original, compute)
+    total.copy_(original)
+    failures += _add_dense(total, original, dense, originals)
+    _add_low_rank(total, low_rank)
+    if not is_plain:
         _round_into(out, total)
     return failures
 
@@ -174,11 +169,9 @@ def _split(
     dense: list[Term] = []
     failures: list[Failure] = []
     for term in terms:
-        pair = term.pair
-        target = pair.target
-        is_sliced = bool(pair.whole or pair.channels or target.transposed or target.swapped_halves)
+        is_product = _is_whole(term.pair) and compute != torch.float64
         try:
-            factors = None if is_sliced or compute == torch.float64 else pair.adapter.low_rank()
+            factors = term.pair.adapter.low_rank() if is_product else None
         except AdapterError as error:
             failures.append(Failure(term, str(error)))
             continue
@@ -189,20 +182,37 @@ def _split(
     return low_rank, dense, failures
 
 
-def _add_dense(total: Tensor, wide: Tensor, terms: Sequence[Term], originals: Originals) -> list[Failure]:
+def _add_dense(
+    total: Tensor, original: Tensor, terms: Sequence[Term], originals: Originals
+) -> list[Failure]:
+    """Adds the terms one by one; one that fails, fails before anything of it was added."""
     failures: list[Failure] = []
     for term in terms:
         pair = term.pair
-        weight = (
-            originals.join_weights(pair.whole).to(wide) if pair.whole else _unswap(_block(wide, pair), pair)
-        )
         try:
+            # what does not look at the weight's values needs no copy in float32 of them
+            is_additive = _is_whole(pair) and pair.adapter.additive
+            wide = original if is_additive else original.to(total.dtype)
+            if _is_whole(pair):
+                pair.adapter.add_delta(_block(total, pair), _block(wide, pair), term.multiplier)
+                continue
+            weight = (
+                originals.join_weights(pair.whole).to(wide)
+                if pair.whole
+                else _unswap(_block(wide, pair), pair)
+            )
             delta = pair.adapter.delta(weight)
         except AdapterError as error:
             failures.append(Failure(term, str(error)))
             continue
         _block(total, pair).add_(_part(delta, pair), alpha=term.multiplier)
     return failures
+
+
+def _is_whole(pair: Pair) -> bool:
+    """Whether a delta goes, as it is, to whole rows of the parameter."""
+    target = pair.target
+    return not (pair.whole or pair.channels or target.transposed or target.swapped_halves)
 
 
 def _add_low_rank(total: Tensor, terms: Sequence[tuple[Term, LowRank]]) -> None:

@@ -137,9 +137,10 @@ class _Planner:
         if weight.is_meta:
             self.refuse(one, pair, "its weight is not loaded (it is on the meta device)")
             return
-        slot = self._untie(Slot(target.module, target.weight))
         term = Term(pair, multiplier, one.network.name, one.key)
-        self._add(Edit(slot, weight, False, finer_copy(target.module, target.master, weight)), term)
+        if pair.adapter.changes_weight:
+            slot = self._untie(Slot(target.module, target.weight))
+            self._add(Edit(slot, weight, False, finer_copy(target.module, target.master, weight)), term)
         bias_slot = self._untie(Slot(target.module, target.bias))
         bias = self._backups.original(bias_slot)
         try:

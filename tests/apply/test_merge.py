@@ -46,6 +46,12 @@ def test_merged_weight_is_rounded_once(algo: str, multiplier: float, dtype: torc
         )
 
 
+def test_loha_is_the_same_however_many_rows_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib_lyco.algos.loha._BLOCK", 100)
+    test_merged_weight_is_rounded_once("loha16", 0.5, torch.float32)
+    test_merged_weight_is_rounded_once("loha16", 0.5, torch.float16)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_many_networks_are_one_rounding(dtype: torch.dtype) -> None:
     model = SmallModel().to(dtype)
@@ -190,6 +196,18 @@ def test_float8_weight_is_merged_in_float32_without_overflow() -> None:
     assert bool(((merged - exact).abs() <= exact.abs() * 2**-4 + 2**-10).all())
     session.restore()
     assert torch.equal(linear.weight.detach().to(torch.float64), wide)
+
+
+def test_adapter_of_the_bias_alone_leaves_the_weight_where_it_is() -> None:
+    linear = nn.Linear(8, 4)
+    storage, bias = linear.weight.data_ptr(), linear.bias.detach().clone()
+    added = torch.randn(4)
+    network = network_of("n", {LAYER: decode({"diff_b": added}, Hints()).adapter})
+    with Session(one_layer(linear)) as session:
+        report = session.apply([Wanted(network, unet=0.5)])
+        assert linear.weight.data_ptr() == storage and report.touched == 1
+        torch.testing.assert_close(linear.bias.detach(), bias + 0.5 * added)
+    assert torch.equal(linear.bias, bias)
 
 
 def test_bias_is_created_where_there_is_none_and_removed_again() -> None:
