@@ -1,4 +1,4 @@
-"""Networks that were not found, named in the console and in a popup where the builtin's options ask for it."""
+"""Networks that were not found, named in console and popup where the builtin's options ask for it."""
 
 from __future__ import annotations
 
