@@ -37,6 +37,7 @@ class FakeHost:
         self.flags = list(flags)
         self._output = io.StringIO()
         self._path, self._argv = sys.path, sys.argv
+        self._sleeping: dict[str, ModuleType] = {}
         self.app: App
 
     @property
@@ -50,8 +51,8 @@ class FakeHost:
             yield
 
     def start(self) -> None:
-        """Flags and settings, scripts, the model, the UI, the API."""
-        _forget()
+        """Flags, settings, scripts, model, UI, API. Another run sleeps until this one stops."""
+        self._sleeping = _forget()
         sys.path = [str(HERE), *sys.path]
         sys.argv = ["launch.py", "--data-dir", str(self.data_dir), *self.flags]
         with contextlib.suppress(ImportError):
@@ -128,6 +129,7 @@ class FakeHost:
         with self._printing():
             importlib.import_module("modules.script_callbacks").call("script_unloaded")
         _forget()
+        sys.modules.update(self._sleeping)
         sys.path, sys.argv = self._path, self._argv
 
 
@@ -138,7 +140,10 @@ def _before_lora(folder: Path) -> bool:
     return metadata.get("scripts", "Before", fallback="") == "lora"
 
 
-def _forget() -> None:
-    for name in list(sys.modules):
-        if any(name == package or name.startswith(f"{package}.") for package in GONE):
-            del sys.modules[name]
+def _forget() -> dict[str, ModuleType]:
+    """Takes the host's packages from the table of imported modules."""
+    return {
+        name: sys.modules.pop(name)
+        for name in list(sys.modules)
+        if any(name == package or name.startswith(f"{package}.") for package in GONE)
+    }

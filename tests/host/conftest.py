@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tests.fake_host.start import FakeHost
-from tests.host.driver import ROOT, Host, make_data_dir
+from tests.host.driver import Host, make_data_dir
 from tests.host.networks import write_all, write_checkpoints
 from tests.host.real import RealHost
 
@@ -31,7 +31,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="package")
 def shared_host(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Host]:
     """One run for all tests, with the extension and the networks of `networks.py`."""
-    data_dir = make_data_dir(tmp_path_factory.mktemp("host") / "data", ROOT)
+    data_dir = make_data_dir(tmp_path_factory.mktemp("host") / "data")
     write_all(data_dir / "models" / "Lora")
     server = FakeHost(data_dir, ["--api"]) if kind == "stand-in" else RealHost(data_dir)
     shared = Host(server, data_dir)
@@ -54,17 +54,23 @@ def host(shared_host: Host) -> Generator[Host]:
 
 
 @pytest.fixture
-def start(kind: str, tmp_path: Path) -> Generator[Start]:
-    """Starts a run of its own: start(*flags, extensions=(...), options={...}, data_dir=...)."""
+def webui(kind: str, host: Host) -> Host:
+    """The run, for what the stand-in does not have."""
     if kind == "stand-in":
-        pytest.skip("one stand-in at a time")
+        pytest.skip("only the real one has it")
+    return host
+
+
+@pytest.fixture
+def start(kind: str, tmp_path: Path) -> Generator[Start]:
+    """Starts a run of its own: start(*flags, data_dir=...), or with extension=False, options={...}."""
     with ExitStack() as stack:
 
         def begin(*flags: str, data_dir: Path | None = None, **made: Any) -> Host:
             if data_dir is None:
                 data_dir = make_data_dir(tmp_path / "data", **made)
                 write_all(data_dir / "models" / "Lora")
-            server = RealHost(data_dir, flags)
+            server = FakeHost(data_dir, flags) if kind == "stand-in" else RealHost(data_dir, flags)
             stack.callback(server.stop)
             server.start()
             return Host(server, data_dir)

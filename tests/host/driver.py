@@ -66,6 +66,10 @@ class Transport(Protocol):
         """Until it answers again after a reload."""
         ...
 
+    def stop(self) -> None:
+        """Ends it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -115,6 +119,10 @@ class Host:
         if status != 200:
             raise HostError(status, answer)
         return answer
+
+    def status(self, method: str, path: str, user: str | None = None) -> int:
+        """Whether a route is there, and for whom."""
+        return self.transport.call(method, path, user=user)[0]
 
     def ask(self, question: str, **arguments: Any) -> Any:
         """A question to the probe extension."""
@@ -212,12 +220,13 @@ class Host:
         self.transport.wait()
 
 
-def make_data_dir(folder: Path, *extensions: Path, options: Mapping[str, Any] | None = None) -> Path:
-    """A data dir with the embedded model, the probe, and the extensions linked by their names."""
+def make_data_dir(folder: Path, extension: bool = True, options: Mapping[str, Any] | None = None) -> Path:
+    """A data dir with the embedded model and the probe; with ours, as `lyco`, or without."""
     for name in ("models/Lora", "models/LyCORIS", "extensions", "embeddings"):
         (folder / name).mkdir(parents=True)
     export(folder / "models" / "Stable-diffusion")
     (folder / "config.json").write_text(json.dumps({**SETTINGS, **(options or {})}), encoding="utf-8")
-    for extension, name in ((PROBE, "probe"), *((found, "lyco") for found in extensions)):
-        (folder / "extensions" / name).symlink_to(extension, target_is_directory=True)
+    (folder / "extensions" / "probe").symlink_to(PROBE, target_is_directory=True)
+    if extension:
+        (folder / "extensions" / "lyco").symlink_to(ROOT, target_is_directory=True)
     return folder

@@ -1,0 +1,75 @@
+"""What only the real WebUI has: the networks in the picture whatever else it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.host.driver import Host
+
+PROMPT = "a red circle on a blue ground"
+TAGGED = f"{PROMPT} <lora:alpha>"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"token_merging_ratio": 0.5},
+        {"hypertile_enable_unet": True, "hypertile_max_tile_unet": 64},
+        {"CLIP_stop_at_last_layers": 2},
+        {"live_previews_enable": True, "show_progress_every_n_steps": 1},
+        {"batch_cond_uncond": False},
+        {"emphasis": "No norm"},
+        {"cross_attention_optimization": "sub-quadratic"},
+        {"persistent_cond_cache": False},
+        {"s_min_uncond": 1.0},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_beside_another_option(webui: Host, options: dict[str, Any]) -> None:
+    webui.set_options(**options)
+    tagged, plain = webui.txt2img(TAGGED), webui.txt2img(PROMPT)
+    webui.use("alpha-inside")
+    assert tagged.like(webui.txt2img(PROMPT))
+    assert tagged.distance(plain) > 10
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DPM++ 2M", "UniPC", "PLMS"])
+def test_every_kind_of_sampler(webui: Host, sampler: str) -> None:
+    tagged = webui.txt2img(TAGGED, sampler_name=sampler)
+    webui.use("alpha-inside")
+    assert tagged.like(webui.txt2img(PROMPT, sampler_name=sampler))
+
+
+def test_beside_an_embedding_of_the_users(webui: Host) -> None:
+    vectors = {"emb_params": torch.randn(2, 32, generator=torch.Generator().manual_seed(0)) * 0.4}
+    save_file(vectors, webui.data_dir / "embeddings" / "moonword.safetensors")
+    prompt = f"moonword {PROMPT}"
+    tagged = webui.txt2img(f"{prompt} <lora:alpha>")
+    assert not tagged.like(webui.txt2img(f"anotherword {PROMPT} <lora:alpha>"))
+    webui.use("alpha-inside")
+    assert tagged.like(webui.txt2img(prompt))
+
+
+@pytest.mark.parametrize("tags", ["<lora:alpha>", "<lora:alpha><lora:beta>", "<lora:paint:1@0,0@1>"])
+def test_weights_in_eight_bits(webui: Host, tags: str) -> None:
+    """Each network acts: what is left out of the set changes the picture."""
+    webui.set_options(fp8_storage="Enable")
+    plain, both = webui.txt2img(PROMPT), webui.txt2img(f"{PROMPT} {tags}")
+    assert not both.like(plain)
+    if "beta" in tags:
+        for alone in ("<lora:alpha>", "<lora:beta>"):
+            assert not both.like(webui.txt2img(f"{PROMPT} {alone}"))
+    assert webui.txt2img(PROMPT).distance(plain) == 0
+
+
+@pytest.mark.parametrize("tags", ["<lora:alpha:0.7>", "<lora:alpha:0.5:1><lora:beta:-0.4>", "<lora:gamma>"])
+def test_plain_networks_are_the_builtins(webui: Host, tags: str) -> None:
+    ours = webui.txt2img(f"{PROMPT} {tags}")
+    webui.set_options(lyco_own_lora=False)
+    theirs = webui.txt2img(f"{PROMPT} {tags}")
+    assert webui.ask("builtin")["loaded"]
+    assert ours.like(theirs)
