@@ -35,7 +35,7 @@ def register(app: HostApp) -> None:
         # a picture that is being drawn keeps its networks to its end
         with call_queue.queue_lock:
             takeover.withdraw()
-            engine.restore()
+            engine.close()
 
     def settle() -> None:
         takeover.settle(network)

@@ -66,6 +66,7 @@ class Engine:
         self._weights: tuple[weakref.ref[sd_models.HostModel], str] | None = None
         self._key: Hashable = ()
         self._serial = 0
+        self._untold: list[str] = []
         self.applied = AppliedState()
         self.companions: list[Companion] = []
         self.listeners: list[Listener] = []
@@ -93,6 +94,9 @@ class Engine:
         notes += limits(sd_models.model_data.sd_model, requests, hires, self._options.mode)
         if any(request.blocks for request in requests):
             notes += map(one_line, presets.problems)
+        if requests:
+            notes += self._untold
+            self._untold = []
         errors = (*refused, *errors)
         self._pass = _Pass(weakref.ref(p), requests, errors, hires, _num_steps(p, hires), tuple(notes))
         self._apply(p, self._pass)
@@ -123,6 +127,10 @@ class Engine:
         """Makes every encoded text out of date: a text encoder has been changed."""
         self._serial += 1
 
+    def tell_once(self, notes: Sequence[str]) -> None:
+        """Has the next picture with networks say this in its comment."""
+        self._untold += notes
+
     def renew(self, model: sd_models.HostModel) -> None:
         """Accepts that other weights were loaded into a model."""
         self._sessions.renew(model)
@@ -135,6 +143,12 @@ class Engine:
         for companion in self.companions:
             companion(())
         self.applied = AppliedState()
+
+    def close(self) -> None:
+        """Takes everything off, and keeps nothing of any model."""
+        self.restore()
+        self._pass = None
+        self._sessions.forget()
 
     def _empty(self) -> None:
         """Before the host encodes an empty text for a model that it has just loaded.

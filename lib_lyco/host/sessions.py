@@ -73,6 +73,11 @@ class Sessions:
         for entry in list(self._entries.values()):
             entry.networks.restore()
 
+    def forget(self) -> None:
+        """Takes all networks off and keeps nothing of any model, such as merged weights for later."""
+        self.restore()
+        self._entries.clear()
+
     def _make(self, model: nn.Module, budget_bytes: int) -> PromptNetworks:
         if is_patched(model):
             patched = PatcherSession(model, find_kind())

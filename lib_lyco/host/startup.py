@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from modules import script_callbacks
+from modules import script_callbacks, scripts
 
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.probe import Missing
 
 RIVALS = {
-    # a module that only they load -> what they are
-    "loractl": "sd-webui-loractl",
-    "lora_block_weight.py": "sd-webui-lora-block-weight",
-    "lycoris": "a1111-sd-webui-lycoris",
+    # a script of theirs -> what to tell
+    "loractl.py": "sd-webui-loractl is on, too: Lyco reads its tags, so it can be disabled",
+    "lora_block_weight.py": "sd-webui-lora-block-weight is on, too: Lyco reads its tags and presets, so it "
+    "can be disabled; what it applies itself comes on top",
+    "lycoris_script.py": "a1111-sd-webui-lycoris is on, too: disable it, it writes into the same weights",
+    "lyco_script.py": "a1111-sd-webui-lycoris is on, too: disable it, it writes into the same weights",
+    "composable_lora_script.py": "composable-lora is on, too: disable it, it acts on the same layers",
 }
+"""Extensions that drive the builtin, or do what it does."""
 
 
 def follow_host(app: HostApp, missing: Sequence[Missing]) -> None:
@@ -26,5 +31,13 @@ def follow_host(app: HostApp, missing: Sequence[Missing]) -> None:
 
 def _say(app: HostApp, missing: Sequence[Missing]) -> None:
     tags = "<lora:> and <lyco:> tags" if app.options.own_lora else "<lyco:> tags (<lora:> is the builtin's)"
-    parts = [f"lyco: ready for {tags}", *map(str, missing)]
+    rivals = find_rivals()
+    parts = [f"lyco: ready for {tags}", *map(str, missing), *rivals]
     sys.stdout.write("; ".join(parts) + "\n")
+    app.engine.tell_once(rivals)
+
+
+def find_rivals() -> list[str]:
+    """What to tell about other extensions that are on."""
+    names = {Path(script.path).name for script in scripts.scripts_data}
+    return list(dict.fromkeys(told for name, told in RIVALS.items() if name in names))
