@@ -86,6 +86,11 @@ class Adapter(ABC):
         total.add_(self.delta(weight), alpha=multiplier)
 
     @property
+    def merges_as_product(self) -> bool:
+        """Whether a merge takes the factors of `low_rank`, where there are any, or else `add_delta`."""
+        return True
+
+    @property
     def changes_weight(self) -> bool:
         """Whether there is a delta; False for an adapter of the bias alone."""
         return True

@@ -61,6 +61,10 @@ class Extras(Adapter):
     def scale(self) -> float:
         return self.inner.scale
 
+    @property
+    def changes_weight(self) -> bool:
+        return self.inner.changes_weight or self.dense is not None or self.sparse is not None
+
     def tensors(self) -> dict[str, Tensor]:
         dense = {} if self.dense is None else {"bias": self.dense}
         sparse = {} if self.sparse is None else dict(zip(SPARSE, self.sparse, strict=True))

@@ -16,6 +16,7 @@ from lib_lyco.algos.tensor import beside, check_fit, check_inner, matrix, requir
 
 _FACTORS = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 _CORES = ("hada_t1", "hada_t2")
+_SMALL_RANK = 4
 _BLOCK = 1 << 18
 """Elements of a delta formed at once."""
 
@@ -98,12 +99,17 @@ class LoHa(Adapter):
         (a1, b1), (a2, b2) = self._halves(weight)
         return (((a1 * self.scale) @ b1) * (a2 @ b2)).reshape(weight.shape)
 
+    @property
+    def merges_as_product(self) -> bool:
+        """Beyond a small rank, r² terms are more work than two products of r and their product."""
+        return self.rank <= _SMALL_RANK
+
     def add_delta(self, total: Tensor, weight: Tensor, multiplier: float) -> None:
         check_fit(self.misfit(tuple(weight.shape)), self.algo)
         (a1, b1), (a2, b2) = self._halves(weight)
         a1 = a1 * self.scale
-        # some rows at a time: what is multiplied is then still near the processor
-        rows = max(1, _BLOCK // b1.shape[1])
+        # on a CPU some rows at a time: what is multiplied is then still near the processor
+        rows = max(1, _BLOCK // b1.shape[1]) if total.device.type == "cpu" else len(a1)
         for block, up1, up2 in zip(matrix(total).split(rows), a1.split(rows), a2.split(rows), strict=True):
             block.addcmul_(up1 @ b1, up2 @ b2, value=multiplier)
 

@@ -169,7 +169,9 @@ def _split(
     dense: list[Term] = []
     failures: list[Failure] = []
     for term in terms:
-        is_product = _is_whole(term.pair) and compute != torch.float64
+        is_product = (
+            _is_whole(term.pair) and compute != torch.float64 and term.pair.adapter.merges_as_product
+        )
         try:
             factors = term.pair.adapter.low_rank() if is_product else None
         except AdapterError as error:
