@@ -38,6 +38,7 @@ class FakeHost:
         self._output = io.StringIO()
         self._path, self._argv = sys.path, sys.argv
         self._sleeping: dict[str, ModuleType] = {}
+        self._runs = False
         self.app: App
 
     @property
@@ -52,7 +53,7 @@ class FakeHost:
 
     def start(self) -> None:
         """Flags, settings, scripts, model, UI, API. Another run sleeps until this one stops."""
-        self._sleeping = _forget()
+        self._sleeping, self._runs = _forget(), True
         sys.path = [str(HERE), *sys.path]
         sys.argv = ["launch.py", "--data-dir", str(self.data_dir), *self.flags]
         with contextlib.suppress(ImportError):
@@ -125,7 +126,10 @@ class FakeHost:
         """It answers at once."""
 
     def stop(self) -> None:
-        """Unloads the scripts and forgets the modules."""
+        """Unloads the scripts and forgets the modules; nothing when it was stopped before."""
+        if not self._runs:
+            return
+        self._runs = False
         with self._printing():
             importlib.import_module("modules.script_callbacks").call("script_unloaded")
         _forget()

@@ -96,18 +96,15 @@ def tlora(p: Mapping[str, Tensor], weight: Tensor) -> Tensor:
 
 
 def oft_of_peft(p: Mapping[str, Tensor], weight: Tensor) -> Tensor:
-    """W · R by blocks of inputs, R = (I + Q)(I + Q + Q² + Q³ + Q⁴) short of one term: Cayley-Neumann.
-
-    Qiu et al. 2025, arXiv:2506.19847, as in PEFT's oft/layer.py: I + 2Q + 2Q² + 2Q³ + Q⁴ (five terms).
-    """
+    """W · Rᵀ by blocks of inputs, R = I + 2Q + 2Q² + 2Q³ + Q⁴. Qiu et al. 2025, arXiv:2506.19847."""
     vectors = p["oft_R.weight"]
-    blocks, size = vectors.shape[0], int((1 + (1 + 8 * vectors.shape[1]) ** 0.5) / 2)
+    blocks, size = vectors.shape[0], round((1 + (1 + 8 * vectors.shape[1]) ** 0.5) / 2)
     q = torch.zeros(blocks, size, size, dtype=torch.float64)
     rows, columns = torch.triu_indices(size, size, 1)
     q[:, rows, columns] = vectors
     q = q - q.transpose(1, 2)
     r = torch.eye(size, dtype=torch.float64) + 2 * q + 2 * q @ q + 2 * q @ q @ q + q @ q @ q @ q
-    return (weight.flatten(1) @ torch.block_diag(*r)).reshape(weight.shape)
+    return (weight.flatten(1) @ torch.block_diag(*r).T).reshape(weight.shape)
 
 
 def residual(p: Mapping[str, Tensor], weight: Tensor) -> Tensor:

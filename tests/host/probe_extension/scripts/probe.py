@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from modules import extra_networks, infotext_utils, processing, script_callbacks, scripts, shared
+from safetensors.torch import load_file, save_file
 
 
 class Probe(scripts.Script):
@@ -44,6 +45,25 @@ def digest() -> dict[str, str]:
         state.update(name.replace("wrapped.", "").encode())
         state.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return {"sha256": state.hexdigest()}
+
+
+def weights(file: str, base: str = "") -> None:
+    """Writes what the text encoders and the denoiser hold; only what differs from `base`, if that is given.
+
+    Args:
+        file: The .safetensors file to write.
+        base: One that was written so before.
+    """
+    before = load_file(base) if base else {}
+    found: dict[str, torch.Tensor] = {}
+    for name, value in shared.sd_model.state_dict().items():
+        key = name.replace("wrapped.", "")
+        # SDXL's text encoders have two names
+        if key.startswith(("first_stage_model.", "cond_stage_model.embedders.")):
+            continue
+        if key not in before or not torch.equal(before[key], value):
+            found[key] = value.detach().cpu().clone()
+    save_file(found, file)
 
 
 def grad() -> dict[str, Any]:
@@ -163,6 +183,7 @@ def reload_ui() -> None:
 QUESTIONS = (
     comments,
     digest,
+    weights,
     grad,
     ours,
     disturb,
