@@ -7,12 +7,17 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from bench.apply.arm import Arm, LayerByLayer, Ours, Peft
-from bench.apply.model import MadeUpModel, made_up_lora
+from bench.apply.builtin import Builtin
+from bench.apply.model import MadeUpModel, made_up_lora, write_network
 from lib_lyco.apply.match import match_network
+from lib_lyco.files.identity import TICK_NS
+from lib_lyco.network.load import load_network
 from lib_lyco.network.network import Network
 
 Wish = Sequence[tuple[Network, float]]
@@ -39,12 +44,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peft", action="store_true", help="measure PEFT as well")
+    parser.add_argument("--webui", type=Path, help="a checkout of the WebUI, to measure its builtin Lora")
     parser.add_argument(
         "--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread on a busy machine"
     )
     parser.add_argument("--json", action="store_true", help="print every single time as well")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    clock = Clock(time.process_time if options.clock == "cpu" else time.perf_counter)
     model = MadeUpModel(getattr(torch, options.dtype))
     networks = [made_up_lora(model, options.rank, seed) for seed in range(2)]
     touched = sum(
@@ -58,9 +65,10 @@ def main() -> None:
     }
     if options.peft:
         arms["peft"] = Peft(model, networks)
+    if options.webui is not None:
+        arms["builtin"] = read_with_builtin(options.webui, model, networks, clock)
     seconds: dict[str, Seconds] = {arm: {} for arm in arms}
     floor: Seconds = {}
-    clock = Clock(time.process_time if options.clock == "cpu" else time.perf_counter)
     held: dict[str, int] = {}
     for _ in range(options.rounds):
         measure_floor(clock, model, networks, floor)
@@ -72,6 +80,26 @@ def main() -> None:
         report(seconds, floor, held, touched)
     if options.json:
         print(json.dumps({"seconds": seconds, "floor": floor, "held": held, "touched": touched}))
+
+
+def read_with_builtin(
+    webui: Path, model: MadeUpModel, networks: Sequence[Network], clock: Clock
+) -> Builtin:
+    """Returns the builtin's arm, and prints how long both take to read the same file."""
+    seconds = Seconds()
+    with TemporaryDirectory() as folder:
+        files = {network.name: write_network(network, Path(folder)) for network in networks}
+        builtin = Builtin(webui, model, files)
+        path = next(iter(files.values()))
+        time.sleep(TICK_NS / 1e9 + 1)  # a file so young would be hashed
+        for _ in range(9):
+            clock.time(seconds, "ours", lambda: load_network(path))
+            clock.time(seconds, "builtin", lambda: builtin.load(path))
+            clock.time(seconds, "bytes alone", lambda: path.read_bytes())
+        size = path.stat().st_size
+    medians = [f"{step} {statistics.median(times) * 1e3:.1f} ms" for step, times in seconds.items()]
+    print(f"reading {size / 1e6:.0f} MB: {', '.join(medians)}")
+    return builtin
 
 
 def measure_floor(clock: Clock, model: MadeUpModel, networks: Sequence[Network], floor: Seconds) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
+from lib_lyco.files.save import save_tensors
 from lib_lyco.models.target import Target, Targets
+from lib_lyco.naming.kohya import kohya_stem
 from lib_lyco.naming.layer import LayerName
 from lib_lyco.naming.table import layer_table
 from lib_lyco.network.network import Network
@@ -54,6 +58,18 @@ def made_up_lora(model: MadeUpModel, rank: int, seed: int) -> Network:
         for layer in model.lora_layers()
     }
     return Network(name=name, content_id=name, family=FAMILY, adapters=adapters)
+
+
+def write_network(network: Network, folder: Path) -> Path:
+    """Writes a network as kohya does."""
+    tensors = {
+        f"{kohya_stem(layer, FAMILY)}.{part}": tensor
+        for layer, adapter in network.adapters.items()
+        for part, tensor in adapter.tensors().items()
+    }
+    path = folder / f"{network.name}.safetensors"
+    save_tensors(path, tensors, {"ss_base_model_version": "sd_v1"})
+    return path
 
 
 def _build(shape: tuple[int, ...], dtype: torch.dtype) -> nn.Module:
