@@ -11,6 +11,7 @@ implementation writes them, which nearly all are, are taken by one regular expre
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -30,6 +31,8 @@ MAX_HEADER_BYTES = 100_000_000
 METADATA_KEY = "__metadata__"
 
 _LENGTH_BYTES = 8
+_SAMPLE_BYTES = 16 << 10
+_METADATA_FIRST = f'{{"{METADATA_KEY}":'
 _MAX_ENTRY_CHARS = 4096
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
@@ -78,6 +81,19 @@ class Header:
     """How many bytes of tensors there are."""
 
 
+class Front(NamedTuple):
+    """What stands before a file's tensors, taken apart no further than its metadata."""
+
+    metadata: dict[str, str]
+    layout: bytes
+    """SHA-256 of the header behind its metadata: where two files have the same, their tensors have the
+    same names, dtypes, shapes and places."""
+    data_size: int
+    """How many bytes follow the header."""
+    sample: bytes
+    """The first of these bytes, at most 16 KiB: what tells a file from another with the same header."""
+
+
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Reads and checks the header of a safetensors file; no tensor byte is touched.
 
@@ -104,6 +120,40 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return {}
 
 
+def read_front(path: str | os.PathLike[str]) -> Front:
+    """Reads a header without looking at its tensors one by one: for many files, many of them alike.
+
+    Raises:
+        FileError: As for `read_metadata`.
+    """
+    place = Path(path)
+    with reading(place) as file:
+        raw = _header_bytes(file, place)
+        data_start = _LENGTH_BYTES + len(raw)
+        data_size = os.fstat(file.fileno()).st_size - data_start
+        sample = bytes(read_exactly(file, min(data_size, _SAMPLE_BYTES), place))
+    metadata, rest = _split_metadata(_decoded(raw, place), place)
+    # the format pads with blanks, as many as the metadata's length asks for
+    return Front(metadata, hashlib.sha256(rest.rstrip(" ").encode()).digest(), data_size, sample)
+
+
+def _split_metadata(text: str, path: Path) -> tuple[dict[str, str], str]:
+    """The metadata and the text behind it; all of the text where the metadata does not stand first."""
+    if not text.startswith(_METADATA_FIRST):
+        found = next((v for k, v in _Reader(text, path).entries() if k == METADATA_KEY), {})
+        return cast("dict[str, str]", found), text
+    start = len(_METADATA_FIRST)
+    try:
+        found, end = _TEXT.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        found, end = None, start
+    if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+        return cast("dict[str, str]", found), text[end:]
+    reader = _Reader(text, path)
+    reader.at = start
+    return reader.metadata(), text[reader.at :]
+
+
 def parse_header(file: BinaryIO, path: Path) -> Header:
     """As `read_header`, from an open file; leaves its position at the first tensor's byte."""
     text = _header_text(file, path)
@@ -123,6 +173,17 @@ def parse_header(file: BinaryIO, path: Path) -> Header:
 
 
 def _header_text(file: BinaryIO, path: Path) -> str:
+    return _decoded(_header_bytes(file, path), path)
+
+
+def _decoded(raw: bytearray, path: Path) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _refuse(path, "The header is not UTF-8 text", got=str(error))
+
+
+def _header_bytes(file: BinaryIO, path: Path) -> bytearray:
     size = os.fstat(file.fileno()).st_size
     if size < _LENGTH_BYTES + 2:
         _refuse(path, "The file is too short to be a safetensors file", got=f"{size} bytes")
@@ -141,10 +202,7 @@ def _header_text(file: BinaryIO, path: Path) -> str:
             got=f"{size} bytes",
             expected=f"at least {length + _LENGTH_BYTES} bytes",
         )
-    try:
-        return read_exactly(file, length, path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        _refuse(path, "The header is not UTF-8 text", got=str(error))
+    return read_exactly(file, length, path)
 
 
 class _Reader:
@@ -163,7 +221,7 @@ class _Reader:
             yield from self._plain_entries()
             key = self._string()
             self._expect(":")
-            yield key, self._metadata() if key == METADATA_KEY else self._tensor_info(key)
+            yield key, self.metadata() if key == METADATA_KEY else self._tensor_info(key)
             is_open = self._take(",")
             if not is_open:
                 self._expect("}")
@@ -194,7 +252,8 @@ class _Reader:
                 self._expect("}")
                 return
 
-    def _metadata(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
+        """The object of texts that stands here."""
         metadata: dict[str, str] = {}
         for key in self._members():
             metadata[key] = self._string()

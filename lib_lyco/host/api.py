@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from modules import script_callbacks
 
-from lib_lyco.catalog.catalog import CatalogEntry
+from lib_lyco.catalog.entry import CatalogEntry
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.takeover import find_builtin
 

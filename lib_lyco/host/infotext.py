@@ -18,7 +18,7 @@ from typing import Any
 from modules import script_callbacks, scripts
 from modules.processing import StableDiffusionProcessing
 
-from lib_lyco.catalog.catalog import CatalogEntry
+from lib_lyco.catalog.entry import CatalogEntry
 from lib_lyco.errors import NetworkNotFoundError, PromptError
 from lib_lyco.files.hashes import short_hash
 from lib_lyco.host.app import HostApp

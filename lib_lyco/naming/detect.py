@@ -57,6 +57,8 @@ class Detection:
     """The name of that other base model, for "made for Flux"; None if unknown or one of ours."""
     evidence: str
     """One or more sentences for people."""
+    alike: tuple[Family, ...] = ()
+    """Families that nothing tells from `family`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _narrow(clues: list[_Clue], claim: Claim | None) -> Detection:
         sentences.append(f"Nothing tells it from {' or '.join(TITLES[other] for other in others)}.")
     if claim is not None and claim.family != family:
         sentences.append(_overruled(claim))
-    return Detection(family, None, " ".join(sentences))
+    return Detection(family, None, " ".join(sentences), tuple(others))
 
 
 def _layers_by_stem(stems: Iterable[str]) -> _Layers:

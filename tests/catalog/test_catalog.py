@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lib_lyco.catalog import catalog as module
+from lib_lyco.catalog import catalog as catalog_module
+from lib_lyco.catalog import entry as entry_module
 from lib_lyco.catalog.catalog import Catalog
-from lib_lyco.catalog.scan import list_networks
+from lib_lyco.catalog.scan import Listing, list_folders
 from lib_lyco.errors import NetworkNotFoundError
 from tests.catalog.test_find import HASH, folder, put
 
@@ -22,11 +23,11 @@ def num_walks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each reading of the folders."""
     walks: list[int] = []
 
-    def counted(folders: tuple[Path, ...]) -> object:
+    def counted(folders: tuple[Path, ...]) -> Listing:
         walks.append(1)
-        return list_networks(folders)
+        return list_folders(folders)
 
-    monkeypatch.setattr(module, "list_networks", counted)
+    monkeypatch.setattr(catalog_module, "list_folders", counted)
     return walks
 
 
@@ -35,7 +36,7 @@ def test_a_known_name_reads_no_folder_and_no_header(
 ) -> None:
     catalog = Catalog([folder])
     assert catalog.find("cat") == folder / "cat.safetensors"
-    monkeypatch.setattr(module, "read_metadata", None)
+    monkeypatch.setattr(entry_module, "read_metadata", None)
     monkeypatch.setattr(os, "scandir", None)
     for _ in range(3):
         assert catalog.find("old/cat") == folder / "old" / "cat.safetensors"

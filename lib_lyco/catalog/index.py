@@ -1,0 +1,361 @@
+"""The catalog that remembers: what files say, what users keep, on disk between starts.
+
+`refresh` reads directory entries and takes up what the database has of them, so that a tag finds its file
+at once. `scan` also reads the headers of files that are new or changed, a few hundred at a time, each
+time saving them: it may be killed at any moment and goes on where it was. Of 10,000 known files none is
+opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from lib_lyco.catalog.card import Card, make_card
+from lib_lyco.catalog.catalog import Catalog
+from lib_lyco.catalog.entry import CatalogEntry, HashOf, unknown_hash
+from lib_lyco.catalog.facts import FileFacts, read_facts
+from lib_lyco.catalog.layout import Layouts
+from lib_lyco.catalog.names import Names
+from lib_lyco.catalog.query import Line, Page, Query, make_line, select
+from lib_lyco.catalog.scan import FolderNode, Listing, NetworkFile, folder_tree, list_folders, modified_at
+from lib_lyco.catalog.side import FIELDS, SideFacts, read_side, write_notes, write_preview
+from lib_lyco.catalog.store import Kept, Row, Store
+from lib_lyco.errors import NetworkNotFoundError
+from lib_lyco.files.identity import TICK_NS
+
+_BATCH = 256
+"""Files read between two savings."""
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan found."""
+
+    num_files: int
+    num_read: int
+    """Files whose header, or whose notes, had to be read."""
+    num_gone: int
+    """Files that were known and are there no more."""
+    problems: tuple[str, ...]
+    """Folders that cannot be read, an index that cannot be saved."""
+
+
+class Index(Catalog):
+    """All that the picker knows. Safe to use from several threads, and beside other processes.
+
+    Args:
+        db_path: The database; None to remember nothing beyond this process.
+        folders: Where networks are; where two have a file of the same name, the first one's has it.
+        hash_of: Hashes of files that state none.
+        clock: The time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str] | None,
+        folders: Sequence[str | os.PathLike[str]],
+        hash_of: HashOf = unknown_hash,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(folders, hash_of)
+        self._store = Store(None if db_path is None else Path(db_path))
+        self._clock = clock
+        self._layouts = Layouts()
+        self._scanning = Lock()
+        self._listing = Listing()
+        self._listed_at = 0.0
+        self._unread: dict[str, CatalogEntry] = {}
+        self._gone: set[str] = set()
+        self._saved_to = 0
+        self._kept: Mapping[str, Kept] = {}
+        self._kept_of: object = None
+        self._began = f"{clock():.3f}"
+        self._changes = 0
+        self._lines: list[Line] = []
+        self._lines_of = -1
+        self._by_id: dict[str, CatalogEntry] = {}
+
+    @property
+    def revision(self) -> str:
+        """Another text whenever cards may look otherwise than before."""
+        return f"{self._began}.{self._changes}.{self._store.data_version()}"
+
+    def scan(self) -> ScanReport:
+        """Brings everything up to date: new, changed, renamed and deleted files."""
+        with self._scanning:
+            self.refresh()
+            with self._lock:
+                unread, gone = list(self._unread.values()), self._gone
+                self._gone = set()
+            self._save_again()
+            for start in range(0, len(unread), _BATCH):
+                self._read_batch(unread[start : start + _BATCH])
+            self._store.remove(gone)
+            self._follow_renames(is_new=bool(unread) or bool(gone))
+            if unread:
+                with self._lock:
+                    # aliases may be others now
+                    self._set_names(self._names.entries)
+            self._ready()
+        problem = [self._store.problem] if self._store.problem else []
+        problems = (*self._listing.problems, *problem)
+        return ScanReport(len(self._names.entries), len(unread), len(gone), problems)
+
+    def follow(self) -> bool:
+        """Scans if a file has come, gone or been renamed since, or was still being written; whether it did.
+
+        Costs a question to the operating system for each folder. A file that is written in place, long
+        after it was last read, is left to `scan`.
+        """
+        now = self._clock()
+        waited = now - self._listed_at >= TICK_NS / 1e9
+        due = waited and any(self._is_fresh(entry.file) for entry in self._unread.values())
+        for folder, mtime in self._listing.folders.items():
+            # changed just before it was read: it may have changed again within one tick of its clock
+            fresh = waited and _is_near(mtime, self._listed_at)
+            due = due or fresh or modified_at(folder) != mtime
+        if due or self._read is None:
+            self.scan()
+        return due
+
+    def search(self, query: Query) -> Page:
+        """The cards that a query asks for."""
+        kept = self._kept_now()
+        lines, hidden = select(query, self._ready(), kept)
+        wanted = lines[query.offset : query.offset + query.limit]
+        return Page(len(lines), hidden, tuple(self._card(line.entry, kept) for line in wanted))
+
+    def folders(self) -> list[FolderNode]:
+        """The folders that hold networks, as a tree."""
+        return folder_tree(Counter(entry.file.folder for entry in self._names.entries))
+
+    def with_id(self, card_id: str) -> CatalogEntry:
+        """The entry of a card. Raises NetworkNotFoundError where there is none any more."""
+        names = self._names
+        found = self._by_id.get(card_id)
+        if found is None:
+            raise NetworkNotFoundError(
+                "There is no such card",
+                got=repr(card_id),
+                expected=f"one of {len(names.entries)}",
+                remedy="Its file was renamed or removed: reload the list.",
+            )
+        return found
+
+    def card(self, card_id: str) -> Card:
+        """One card. Raises NetworkNotFoundError where there is none any more."""
+        return self._card(self.with_id(card_id), self._kept_now())
+
+    def star(self, card_id: str, starred: bool) -> None:
+        """Raises NetworkNotFoundError where there is no such card; so do the methods below."""
+        self._store.star(self.with_id(card_id).file.place, starred)
+        self._touch()
+
+    def use(self, card_id: str) -> None:
+        """Counts one use, now."""
+        self._store.use(self.with_id(card_id).file.place, self._clock())
+        self._touch()
+
+    def choose_preview(self, card_id: str, name: str) -> None:
+        """Makes one preview, by `Preview.name`, the first; "" for the natural order."""
+        self._store.choose_preview(self.with_id(card_id).file.place, name)
+        self._touch()
+
+    def write_notes(self, card_id: str, changes: Mapping[str, object]) -> None:
+        """Changes what the user wrote of a network, by the names of `SideFacts`.
+
+        Raises:
+            FileError: The notes cannot be written.
+            KeyError: There is no such field.
+        """
+        write_notes(self.with_id(card_id).path, {FIELDS[name]: value for name, value in changes.items()})
+        self.scan()
+
+    def write_preview(self, card_id: str, data: bytes, suffix: str) -> None:
+        """Puts a picture beside a network. Raises FileError where it cannot be written."""
+        path = write_preview(self.with_id(card_id).path, data, suffix)
+        self._store.choose_preview(self.with_id(card_id).file.place, path.name)
+        self.scan()
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._store.close()
+
+    def refresh(self) -> None:
+        """Reads the folders again, and no file: what the database has of a new one is taken up."""
+        with self._lock:
+            self._listed_at = self._clock()
+            self._listing = list_folders(self._folders)
+            self._take(self._listing)
+
+    def _take(self, listing: Listing) -> None:
+        known = {entry.file.place: entry for entry in self._read.entries} if self._read else {}
+        rows: Mapping[str, Row] | None = None
+        entries: list[CatalogEntry] = []
+        for file in listing.files:
+            old = known.get(file.place)
+            if old is None or old.file != file:
+                if rows is None:
+                    rows = self._store.rows()
+                old = self._begin(file, old, rows.get(file.place))
+            elif self._is_fresh(file):
+                self._unread[file.place] = old
+            entries.append(old)
+        places = {file.place for file in listing.files}
+        before = known.keys() if rows is None or self._read else rows.keys()
+        self._gone |= {place for place in before - places if self._is_ours(place)}
+        if rows is not None or self._gone or self._read is None:
+            self._set_names(entries)
+
+    def _begin(self, file: NetworkFile, old: CatalogEntry | None, row: Row | None) -> CatalogEntry:
+        """An entry for a file that is new or changed, with what is known of it."""
+        facts, side = _known(file, row)
+        entry = CatalogEntry(file, self._hash_of, facts, side)
+        if facts is None or side is None or self._is_fresh(file):
+            self._unread[file.place] = entry
+        if old is not None:
+            # shown until the file has been read
+            entry.facts, entry.side = facts or old.facts, side or old.side
+        return entry
+
+    def _set_names(self, entries: Sequence[CatalogEntry]) -> None:
+        self._read = Names(entries)
+        self._by_id = {entry.id: entry for entry in entries}
+        self._touch()
+
+    def _touch(self) -> None:
+        self._changes += 1
+        self._kept_of = None
+
+    def _read_batch(self, batch: Sequence[CatalogEntry]) -> None:
+        rows: list[Row] = []
+        for entry in batch:
+            entry.facts = read_facts(entry.path, self._layouts)
+            entry.side = read_side(entry.file)
+            rows.append(self._row(entry))
+        self._store.save(rows)
+        with self._lock:
+            for entry in batch:
+                if self._unread.get(entry.file.place) is entry and not self._is_fresh(entry.file):
+                    del self._unread[entry.file.place]
+            self._changes += 1
+
+    def _row(self, entry: CatalogEntry) -> Row:
+        file = entry.file
+        assert entry.facts is not None and entry.side is not None
+        # what was read within a tick of its change is not vouched for
+        stamp = "" if self._is_fresh(file) else json.dumps(file.stamp)
+        return Row(file.place, stamp, entry.facts.to_json(), json.dumps(file.beside), entry.side.to_json())
+
+    def _save_again(self) -> None:
+        """Where the database was lost meanwhile, writes down what this process still knows."""
+        self._store.data_version()
+        if self._saved_to not in (0, self._store.generation):
+            read = [entry for entry in self._names.entries if entry.facts and entry.side]
+            self._store.save([self._row(entry) for entry in read])
+            self._store.keep(list(self._kept.values()))
+        self._saved_to = self._store.generation
+
+    def _follow_renames(self, is_new: bool) -> None:
+        """Begins to keep what is new; what was kept of a file that is gone goes to its new name."""
+        kept = self._store.kept()
+        entries = {entry.file.place: entry for entry in self._names.entries}
+        new = [entry for place, entry in entries.items() if place not in kept]
+        blank = [entry for place, entry in entries.items() if place in kept and _is_blank(kept[place])]
+        moved: dict[str, str] = {}
+        if is_new or new:
+            orphans = _orphans(kept.values(), entries)
+            for entry in (*new, *(blank if orphans else ())):
+                found = orphans.pop(entry.facts.content if entry.facts else "", None)
+                if found is not None:
+                    moved[entry.file.place] = found
+        fresh = [entry for entry in new if entry.file.place not in moved]
+        if moved:
+            self._store.move([(old, place) for place, old in moved.items()])
+        if fresh:
+            self._store.keep([self._new_kept(entry) for entry in fresh])
+        changed = [
+            (place, entry.facts.content)
+            for place, entry in entries.items()
+            if place in kept and entry.facts and entry.facts.content not in ("", kept[place].content)
+        ]
+        if changed:
+            self._store.set_contents(changed)
+        if moved or fresh or changed:
+            self._touch()
+
+    def _new_kept(self, entry: CatalogEntry) -> Kept:
+        content = entry.facts.content if entry.facts else ""
+        return Kept(entry.file.place, content, entry.file.created or self._clock())
+
+    def _kept_now(self) -> Mapping[str, Kept]:
+        version = self._store.data_version()
+        if version != self._kept_of:
+            self._kept = self._store.kept()
+            self._kept_of = version
+        return self._kept
+
+    def _ready(self) -> list[Line]:
+        """All entries prepared for queries, by name."""
+        names, changes = self._names, self._changes
+        if self._lines_of != changes:
+            old = {id(line.entry): line for line in self._lines}
+            lines: list[Line] = []
+            for entry in names.entries:
+                line = old.get(id(entry))
+                if line is None or line.facts is not entry.facts or line.side is not entry.side:
+                    line = make_line(entry)
+                lines.append(line)
+            lines.sort(key=lambda line: line.name_key)
+            self._lines, self._lines_of = lines, changes
+        return self._lines
+
+    def _card(self, entry: CatalogEntry, kept: Mapping[str, Kept]) -> Card:
+        place = entry.file.place
+        return make_card(entry, self.short_name(entry), kept.get(place) or Kept(place))
+
+    def _is_fresh(self, file: NetworkFile) -> bool:
+        """Whether a file changed so shortly before it was looked at that it may go on unnoticed."""
+        return _is_near(file.stamp[0], self._listed_at)
+
+    def _is_ours(self, place: str) -> bool:
+        """Whether a path lies in a folder that was read: where it is missing now, it is gone."""
+        return any(
+            modified >= 0 and place.startswith(os.path.join(os.path.abspath(folder), ""))
+            for folder in self._folders
+            if (modified := self._listing.folders.get(os.path.abspath(folder), -1)) >= 0
+        )
+
+
+def _known(file: NetworkFile, row: Row | None) -> tuple[FileFacts | None, SideFacts | None]:
+    """What the database has of a file as it is now."""
+    if row is None:
+        return None, None
+    try:
+        facts = FileFacts.from_json(row.facts) if row.stamp == json.dumps(file.stamp) else None
+        side = SideFacts.from_json(row.side) if row.beside == json.dumps(file.beside) else None
+    except (ValueError, TypeError, KeyError):
+        return None, None
+    return facts, side
+
+
+def _orphans(kept: Iterable[Kept], entries: Mapping[str, CatalogEntry]) -> dict[str, str]:
+    """Content -> the path of a file that had it and is gone; of several the one most used."""
+    gone = [one for one in kept if one.content and one.path not in entries]
+    gone.sort(key=lambda one: (one.starred, one.used_count))
+    return {one.content: one.path for one in gone if not os.path.lexists(one.path)}
+
+
+def _is_blank(kept: Kept) -> bool:
+    return not (kept.starred or kept.used_count or kept.preview)
+
+
+def _is_near(mtime_ns: int, seconds: float) -> bool:
+    return abs(seconds * 1e9 - mtime_ns) < TICK_NS

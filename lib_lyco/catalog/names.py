@@ -1,0 +1,103 @@
+"""What a name in a tag means among some entries."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from lib_lyco.catalog.entry import CatalogEntry
+from lib_lyco.catalog.scan import SUFFIXES
+from lib_lyco.errors import NetworkNotFoundError
+
+HASH = re.compile(r"(0x)?[0-9a-f]{8,64}")
+"""What can be the beginning of a hash."""
+
+_NUM_SUGGESTIONS = 3
+
+
+class Names:
+    """One reading of the folders; never changed."""
+
+    def __init__(self, entries: Sequence[CatalogEntry]) -> None:
+        self.entries = tuple(entries)
+        self._paths = _Kind((entry.name, entry) for entry in entries)
+        self._stems = _Kind((entry.stem, entry) for entry in entries)
+
+    @cached_property
+    def _aliases(self) -> _Kind:
+        return _Kind((entry.alias, entry) for entry in self.entries)
+
+    def find(self, name: str) -> CatalogEntry | None:
+        """The entry a tidy name means; headers are asked only for an alias or a hash.
+
+        Raises:
+            NetworkNotFoundError: There are several.
+        """
+        found = self._paths.find(name) or self._stems.find(name) or self._aliases.find(name)
+        if found is None and HASH.fullmatch(name.lower()):
+            found = self.find_hash(name.lower())
+        return found
+
+    def find_hash(self, digits: str) -> CatalogEntry | None:
+        """The entry whose hash begins so. Raises NetworkNotFoundError where different files do."""
+        wanted = digits.removeprefix("0x")
+        answering = [entry for entry in reversed(self.entries) if entry.answers_to(wanted)]
+        found = {entry.hash or entry.name: entry for entry in answering}
+        return _Kind((digits, entry) for entry in found.values()).find(digits)
+
+    def short(self, entry: CatalogEntry) -> str:
+        """What to write into a tag: the file's name where it is enough, else its path."""
+        return entry.stem if self._stems.has_one(entry.stem) else entry.name
+
+    def unknown(self, wanted: str, where: str) -> NetworkNotFoundError:
+        """The error for a name that no entry has, with the likeliest others."""
+        spellings: dict[str, str] = {}
+        for entry in self.entries:
+            for text in (entry.alias, entry.name):
+                spellings[text.casefold()] = text
+            spellings[entry.stem.casefold()] = entry.name
+        close = difflib.get_close_matches(wanted.casefold(), spellings, _NUM_SUGGESTIONS)
+        likely = list(dict.fromkeys(spellings[text] for text in close))
+        return NetworkNotFoundError(
+            f"There is no network called {wanted!r}",
+            where=where,
+            got=f"{len(self.entries)} other networks",
+            remedy=f"Did you mean {' or '.join(likely)}?" if likely else "Check the name, or the folders.",
+        )
+
+
+class _Kind:
+    """Entries by one kind of name: as written, else whatever its case."""
+
+    def __init__(self, named: Iterable[tuple[str, CatalogEntry]]) -> None:
+        self._exact: dict[str, list[CatalogEntry]] = {}
+        self._folded: dict[str, list[CatalogEntry]] = {}
+        for name, entry in named:
+            self._exact.setdefault(name, []).append(entry)
+            self._folded.setdefault(name.casefold(), []).append(entry)
+
+    def has_one(self, name: str) -> bool:
+        """Whether just one entry has exactly this name."""
+        return len(self._exact.get(name, ())) == 1
+
+    def find(self, name: str) -> CatalogEntry | None:
+        """The one entry of that name, or None. Raises NetworkNotFoundError where there are several."""
+        found = self._exact.get(name) or self._folded.get(name.casefold()) or [None]
+        if len(found) > 1:
+            names = sorted(entry.name for entry in found if entry)
+            raise NetworkNotFoundError(
+                f"Several networks answer to {name!r}",
+                got=", ".join(names),
+                remedy=f"Write the path below the folder, such as <lora:{names[0]}>.",
+            )
+        return found[0]
+
+
+def tidy(name: str) -> str:
+    """The name without suffix, with `/` for Windows' `\\`."""
+    text = name.strip().replace("\\", "/")
+    suffix = PurePosixPath(text).suffix
+    return text[: -len(suffix)] if suffix.lower() in SUFFIXES else text

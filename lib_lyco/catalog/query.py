@@ -1,0 +1,171 @@
+"""Which cards the picker shows, and in which order."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from lib_lyco.catalog.card import Card
+from lib_lyco.catalog.entry import CatalogEntry
+from lib_lyco.catalog.facts import FileFacts
+from lib_lyco.catalog.layout import title_of
+from lib_lyco.catalog.names import HASH
+from lib_lyco.catalog.side import SideFacts
+from lib_lyco.catalog.store import Kept
+from lib_lyco.naming.layer import Family
+
+Sort = Literal["name", "path", "created", "modified", "trained", "used", "most_used", "starred"]
+
+OTHER_BASE = "other base model"
+"""The reason why a card is hidden while its network could not work."""
+
+_SD_VERSIONS: Mapping[str, Family] = {"SD1": "sd1", "SD2": "sd2", "SDXL": "sdxl"}
+_DIGITS = re.compile(r"(\d+)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the picker asks for."""
+
+    text: str = ""
+    """Each of its words has to stand in a card's names, folder, hash, notes, triggers or badge."""
+    folder: str = ""
+    """As `FolderNode.path`; what lies below counts."""
+    families: tuple[Family, ...] = ()
+    """Only networks that can be for one of these; any where empty."""
+    starred: bool = False
+    """Only the starred ones."""
+    sort: Sort = "name"
+    descending: bool = False
+    """Turns the order around; what has no such date or count comes last either way."""
+    offset: int = 0
+    limit: int = 100
+    base_family: Family | None = None
+    """The base model in use: what is for another one is hidden."""
+    show_hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """The answer."""
+
+    total: int
+    """Cards that match and are not hidden."""
+    hidden: Mapping[str, int]
+    """Why others that match are hidden -> how many."""
+    cards: tuple[Card, ...]
+    """From `offset` on, at most `limit`."""
+
+
+class Line(NamedTuple):
+    """One network as a query sees it."""
+
+    entry: CatalogEntry
+    facts: FileFacts
+    side: SideFacts
+    text: str
+    """All that is searched, folded."""
+    name_key: tuple[object, ...]
+    path_key: tuple[object, ...]
+
+
+def make_line(entry: CatalogEntry) -> Line:
+    """Prepares an entry for queries."""
+    facts, side = entry.facts or FileFacts(), entry.side or SideFacts()
+    file = entry.file
+    triggers = (word for one in facts.trigger_sets for word in one.words)
+    texts = (
+        *(f"{file.folder}/{file.stem}", file.name, facts.alias, facts.hash or "", facts.algo),
+        *(title_of(facts.families, facts.other), side.sd_version, side.description, side.notes),
+        *(side.activation_text, side.negative_text, *triggers),
+    )
+    name_key = natural(file.stem)
+    return Line(entry, facts, side, fold("\n".join(texts)), name_key, (natural(file.folder), name_key))
+
+
+def select(
+    query: Query, lines: Sequence[Line], kept: Mapping[str, Kept]
+) -> tuple[list[Line], Mapping[str, int]]:
+    """The lines that a query asks for, in its order, and how many others are hidden for which reason.
+
+    Args:
+        query: What is asked for; `offset` and `limit` are the caller's.
+        lines: All, by name.
+        kept: What we keep of networks, by path.
+    """
+    words = fold(query.text).split()
+    found = [
+        line
+        for line in lines
+        if (not words or all(_has(line, word) for word in words))
+        and (not query.folder or f"{line.entry.file.folder}/".startswith(f"{query.folder}/"))
+        and (not query.families or any(family in query.families for family in line.facts.families))
+        and (not query.starred or _of(kept, line).starred)
+    ]
+    shown = found
+    if query.base_family is not None and not query.show_hidden:
+        shown = [line for line in found if _fits(line, query.base_family)]
+    num_hidden = len(found) - len(shown)
+    hidden = {OTHER_BASE: num_hidden} if num_hidden else {}
+    return _sorted(shown, query, kept), hidden
+
+
+def fold(text: str) -> str:
+    """Text without the differences that a search should not heed: case, width, composition."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def natural(text: str) -> tuple[object, ...]:
+    """A key that sorts numbers by their value: v2 before v10."""
+    parts = _DIGITS.split(fold(text))
+    # at odd places stand the numbers; a number of absurd length counts as text
+    return tuple(
+        (0, int(part), "") if at % 2 and len(part) < 20 else (1, 0, part) for at, part in enumerate(parts)
+    )
+
+
+def _sorted(lines: list[Line], query: Query, kept: Mapping[str, Kept]) -> list[Line]:
+    if query.sort == "name":
+        return lines[::-1] if query.descending else lines
+    if query.sort == "path":
+        return sorted(lines, key=lambda line: line.path_key, reverse=query.descending)
+    read = _VALUES[query.sort]
+    valued = [(read(line, _of(kept, line)), line) for line in lines]
+    having = [(value, line) for value, line in valued if value]
+    having.sort(key=lambda pair: pair[0], reverse=query.descending)
+    return [line for _, line in having] + [line for value, line in valued if not value]
+
+
+_VALUES: Mapping[Sort, Callable[[Line, Kept], float]] = {
+    "created": lambda line, kept: kept.first_seen or line.entry.file.created,
+    "modified": lambda line, kept: line.entry.file.stamp[0],
+    "trained": lambda line, kept: line.facts.trained or 0,
+    "used": lambda line, kept: kept.last_used or 0,
+    "most_used": lambda line, kept: kept.used_count,
+    "starred": lambda line, kept: kept.starred,
+}
+"""What is sorted by; 0 where there is no such date or count."""
+
+_NOTHING = Kept("")
+
+
+def _of(kept: Mapping[str, Kept], line: Line) -> Kept:
+    return kept.get(line.entry.file.place, _NOTHING)
+
+
+def _has(line: Line, word: str) -> bool:
+    # a hash that the file does not state is asked for only where somebody looks for one
+    return word in line.text or (HASH.fullmatch(word) is not None and line.entry.answers_to(word))
+
+
+def _fits(line: Line, base: Family) -> bool:
+    """Whether a network may work on a base model. What nobody knows may, and what is broken is shown."""
+    facts = line.facts
+    if facts.problem:
+        return True
+    if facts.families or facts.other:
+        return base in facts.families
+    return _SD_VERSIONS.get(line.side.sd_version, base) == base
