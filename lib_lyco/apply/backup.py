@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_lyco.apply.merge import Failure
+from lib_lyco.apply.room import Room
 from lib_lyco.apply.wanted import Recipe
 from lib_lyco.models.target import Target
 
@@ -76,6 +77,8 @@ class Backup:
         """What the merged tensor was made of; empty if that is no longer known."""
         self.failures: list[Failure] = []
         """What is missing from it."""
+        self.is_aside = False
+        """Whether the original waits on another device than the parameter."""
         self._is_ours = False
         self._pointer = 0 if self.original is None else self.original.data_ptr()
         self._version = None if self.parameter is None else _version(self.parameter)
@@ -100,6 +103,12 @@ class Backup:
         self._is_ours = True
         self._pointer = merged.data_ptr()
         self._version = _version(self.parameter)
+
+    def put_aside(self, room: Room) -> None:
+        """Moves the original out of the way, once a merged tensor is installed in its place."""
+        if self.original is not None and not self.is_aside:
+            self.original = room.put_aside(self.original)
+            self.is_aside = True
 
     def installed(self) -> Tensor | None:
         """Returns the merged tensor if it is the very one that was installed last, else None."""
@@ -131,9 +140,10 @@ class Backup:
             original = self.original
             if original.dtype != found.dtype:
                 self.recipe = ()  # the merge was rounded a second time
-            self.original = original.to(device=found.device, dtype=found.dtype)
+            device = original.device if self.is_aside else found.device
+            self.original = original.to(device=device, dtype=found.dtype)
             if found is not self.parameter:
-                self.parameter.data = original
+                self.parameter.data = original.to(self.parameter.device)
         self.parameter = found
         self._is_ours = False
         self._pointer = found.data_ptr()
@@ -144,7 +154,7 @@ class Backup:
         if self.original is None:
             self._remove_created()
         elif self.parameter is not None:
-            self.parameter.data = self.original
+            self.parameter.data = self.original.to(self.parameter.device)
 
     def abandon(self) -> None:
         """Lets the original go because the model has other weights now; a created bias goes too."""
@@ -152,7 +162,8 @@ class Backup:
             if self.slot.find() is self.parameter:
                 self._remove_created()
         elif self.parameter is not None and self.slot.find() is not self.parameter:
-            self.parameter.data = self.original  # wherever it is still in use, it is the base again
+            # wherever it is still in use, it is the base again
+            self.parameter.data = self.original.to(self.parameter.device)
 
     def _remove_created(self) -> None:
         if self.parameter is not None:
@@ -189,6 +200,19 @@ class Backups:
         parameter = slot.find()
         return None if parameter is None else parameter.data
 
+    def layer_weight(self, targets: Sequence[Target]) -> Tensor | None:
+        """Returns a layer's original weight as networks see it, (o, i, ...); None if a part is missing.
+
+        Args:
+            targets: All places of the layer.
+        """
+        if not targets or any(self.original(Slot(one.module, one.weight)) is None for one in targets):
+            return None
+        joined = self.join_weights(sorted(targets, key=lambda one: one.delta_rows or (0, 0)))
+        if targets[0].transposed:
+            return joined.T
+        return torch.cat(joined.chunk(2)[::-1]) if targets[0].swapped_halves else joined
+
     def join_weights(self, targets: Sequence[Target]) -> Tensor:
         """Returns the original weights of a fused layer's parts as one, (o, i, ...)."""
         return torch.cat([self._part(target, target.weight) for target in targets])
@@ -204,11 +228,12 @@ class Backups:
         if original is not None:
             master = target.master if name == target.weight else target.master_bias
             finer = finer_copy(target.module, master, original)
-            original = original if finer is None else finer.to(original.device)
+            original = original if finer is None else finer
         if original is None:
             weight = self.original(Slot(target.module, target.weight))
             assert weight is not None
             original = weight.new_zeros(weight.shape[0])
+        original = original.to(getattr(target.module, target.weight).device)
         return original if target.rows is None else original[target.rows[0] : target.rows[1]]
 
 

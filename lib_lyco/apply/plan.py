@@ -140,7 +140,8 @@ class _Planner:
         term = Term(pair, multiplier, one.network.name, one.key)
         if pair.adapter.changes_weight:
             slot = self._untie(Slot(target.module, target.weight))
-            self._add(Edit(slot, weight, False, finer_copy(target.module, target.master, weight)), term)
+            master = finer_copy(target.module, target.master, weight)
+            self._add(Edit(slot, _in_place(slot, weight), False, master), term)
         bias_slot = self._untie(Slot(target.module, target.bias))
         bias = self._backups.original(bias_slot)
         try:
@@ -153,8 +154,10 @@ class _Planner:
         if bias is None and not self._can_create(bias_slot):
             self.refuse(one, pair, f"{type(target.module).__name__} has no place for a bias")
             return
-        like = weight.new_empty(weight.shape[int(target.transposed)]) if bias is None else bias
-        self._add(Edit(bias_slot, like, True, finer_copy(target.module, target.master_bias, like)), term)
+        master = None if bias is None else finer_copy(target.module, target.master_bias, bias)
+        if bias is None:
+            bias = weight.new_empty(weight.shape[int(target.transposed)])
+        self._add(Edit(bias_slot, _in_place(bias_slot, bias), True, master), term)
 
     def _is_coarse(self, pair: Pair) -> bool:
         """Whether a merge would be rounded to so few bits that much of the delta is lost."""
@@ -171,3 +174,9 @@ class _Planner:
         """Returns the first slot met that holds the same parameter: a tied one is edited once."""
         parameter = slot.find()
         return slot if parameter is None else self._first.setdefault(id(parameter), slot)
+
+
+def _in_place(slot: Slot, original: Tensor) -> Tensor:
+    """What the model has there now: an original of the same form may wait on another device."""
+    parameter = slot.find()
+    return original if parameter is None else parameter.data

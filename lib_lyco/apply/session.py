@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,9 +16,11 @@ from lib_lyco.apply.bypass import Bypass
 from lib_lyco.apply.match import Match, count_adapters, match_network
 from lib_lyco.apply.merge import Scratch, exact_arithmetic, merge_bias, merge_weight
 from lib_lyco.apply.plan import Edit, Gates, Plan, make_plan
+from lib_lyco.apply.room import DeviceRoom, Room
 from lib_lyco.apply.store import MergedStore, Spare, count_bytes
 from lib_lyco.apply.wanted import Count, Mode, Multiplier, NetworkKey, Problem, Report, Wanted, add_up
 from lib_lyco.models.target import Targets
+from lib_lyco.naming.layer import LayerName
 from lib_lyco.network.network import Network
 
 
@@ -64,7 +67,11 @@ class Session:
     """
 
     def __init__(
-        self, targets: Targets, budget_bytes: int = 0, compute_device: torch.device | None = None
+        self,
+        targets: Targets,
+        budget_bytes: int = 0,
+        compute_device: torch.device | None = None,
+        room: Room | None = None,
     ) -> None:
         """
         Args:
@@ -73,9 +80,12 @@ class Session:
                 on their device; with 0, returning to a set costs what it did the first time.
             compute_device: Where weights that lie on the CPU are merged, layer by layer; the result
                 goes back to the CPU. For models that wait there for their turn on a GPU.
+            room: Whether originals can stay beside merged weights; by default, as the GPU has room.
         """
         self._targets = targets
         self._compute_device = compute_device
+        self._room = DeviceRoom() if room is None else room
+        self._short: frozenset[torch.device] = frozenset()
         self._store = MergedStore(budget_bytes)
         self._backups = Backups()
         self._bypass = Bypass()
@@ -116,6 +126,7 @@ class Session:
                 networks = add_up(wanted)
                 self._update_matches(networks)
                 plan = make_plan(networks, self._matches, mode, self._gates, self._backups)
+                self._make_room(plan)
                 touched = self._bypass.set(plan.bypass) + self._switch(plan)
         except BaseException:
             # an interrupt may fall between any two lines: a tensor may be parked and in use at once
@@ -154,6 +165,10 @@ class Session:
             raise
         return Report(notes=notes, touched=touched, parked_bytes=self._store.num_bytes)
 
+    def original(self, layer: LayerName) -> Tensor | None:
+        """Returns a layer's weight without any network, (o, i, ...); None if the model has no such layer."""
+        return self._backups.layer_weight(self._targets.get(layer, ()))
+
     def forget(self) -> None:
         """Accepts the weights as they are: someone loaded others into every parameter underneath.
 
@@ -189,6 +204,24 @@ class Session:
         self._store.discard({backup.slot for backup in (*moved, *reloaded)})
         return tuple(notes)
 
+    def _make_room(self, plan: Plan) -> None:
+        """Sees which devices are too full for originals, and moves away what need not be there."""
+        needed: Counter[torch.device] = Counter()
+        for edit in plan.edits.values():
+            is_new = self._backups.get(edit.slot) is None
+            needed[edit.like.device] += count_bytes(edit.like) if is_new else 0
+        short = {device for device, num_bytes in needed.items() if self._room.is_short(device, num_bytes)}
+        if short:
+            self._store.clear()
+            short = {device for device in short if self._room.is_short(device, needed[device])}
+        self._short = frozenset(short)
+        for backup in self._backups:
+            self._spread_out(backup)
+
+    def _spread_out(self, backup: Backup) -> None:
+        if backup.parameter is not None and backup.parameter.device in self._short:
+            backup.put_aside(self._room)
+
     def _update_matches(self, networks: Sequence[Wanted]) -> None:
         """Matches last for as long as somebody keeps their network: a set may return."""
         gone = [key for key, network in self._matched.items() if network() is None]
@@ -220,6 +253,7 @@ class Session:
                 spare.add(self._park(backup))
                 merged = self._merge(edit, backup, spare.take(edit.like), scratch) if kept is None else kept
                 backup.install(merged, edit.recipe)
+                self._spread_out(backup)
         return len(left) + len(changed)
 
     def _merge_device(self, weight: Tensor) -> torch.device:
@@ -245,7 +279,8 @@ class Session:
         dropped = self._park(backup)
         backup.restore()
         self._backups.drop(backup)
-        return dropped
+        # where memory is short, not even for the next merge
+        return [] if backup.is_aside else dropped
 
     def _park(self, backup: Backup) -> list[Tensor]:
         """Keeps what is installed for later; returns tensors that nobody needs any more.
@@ -256,7 +291,7 @@ class Session:
         backup.recipe, backup.failures = (), []
         if installed is None:
             return []
-        if not recipe or not is_whole:
+        if not recipe or not is_whole or backup.is_aside:
             return [installed]
         return self._store.park(backup.slot, recipe, backup.origin(), installed)
 
