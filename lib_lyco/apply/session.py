@@ -166,7 +166,7 @@ class Session:
         return Report(notes=notes, touched=touched, parked_bytes=self._store.num_bytes)
 
     def original(self, layer: LayerName) -> Tensor | None:
-        """Returns a layer's weight without any network, (o, i, ...); None if the model has no such layer."""
+        """Returns a layer's weight without any network, (o, i, ...); None without such a layer."""
         return self._backups.layer_weight(self._targets.get(layer, ()))
 
     def forget(self) -> None:

@@ -134,6 +134,7 @@ def test_devices_without_memory_of_their_own_are_never_short_and_unknown_ones_al
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_originals_wait_in_main_memory_and_the_gpu_holds_no_second_copy() -> None:
     model = SmallModel().half().cuda()
     weights, room = snapshot(model), DeviceRoom(reserve_bytes=10**15)
