@@ -19,6 +19,18 @@ _NUM_REASONS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class TagOutcome:
+    """What became of one tag."""
+
+    request: NetworkRequest
+    network: Network
+    applied: int
+    """Layers that it acts on, of `total` that its file has."""
+    total: int
+    problem: str | None
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What `PromptNetworks.begin` did."""
 
@@ -38,6 +50,15 @@ class Outcome:
         """Only the lines that say that something is not as it was asked for."""
         return [*(line for line, is_bad in self._networks() if is_bad), *map(one_line, self.errors)]
 
+    def tags(self) -> list[TagOutcome]:
+        """Each tag whose network was found; tags of one network share its counts."""
+        found: list[TagOutcome] = []
+        for request, network in self.requested:
+            key = network_key(network, request.rank)
+            problem = "; ".join(self._reasons(key, network)) or None
+            found.append(TagOutcome(request, network, *self._applied(key, network), problem))
+        return found
+
     def _networks(self) -> Iterator[tuple[str, bool]]:
         """A line for each network, and whether it tells of a problem."""
         shown: dict[NetworkKey, tuple[NetworkRequest, Network]] = {}
@@ -52,12 +73,16 @@ class Outcome:
             yield (f"{line}: {problem}", True) if problem else (line, False)
 
     def _count(self, key: NetworkKey, network: Network) -> str:
-        counts = [count for count in self.report.counts if count.key == key]
-        lost = len(_layers_lost(network))
-        if not counts and not lost and network.embeddings:
+        applied, total = self._applied(key, network)
+        if not total and network.embeddings:
             return "holds embeddings only"
-        total = sum(count.total for count in counts) + lost
-        return f"applied {sum(count.applied for count in counts)} of {total}"
+        return f"applied {applied} of {total}"
+
+    def _applied(self, key: NetworkKey, network: Network) -> tuple[int, int]:
+        """Layers that the network acts on, and all that its file has."""
+        counts = [count for count in self.report.counts if count.key == key]
+        total = sum(count.total for count in counts) + len(_layers_lost(network))
+        return sum(count.applied for count in counts), total
 
     def _reasons(self, key: NetworkKey, network: Network) -> Iterator[str]:
         places: dict[str, list[str]] = defaultdict(list)

@@ -13,8 +13,8 @@ What the frame has, and why (facts of the WebUI's `extraNetworks.js` and `ui_ext
   another element (`article.card`);
 - the same text each time: what the script has put in stays there when the WebUI "refreshes" its pages.
 
-After the editor has saved notes or a preview, the window gets the event `lyco-card-changed`, its `detail` the
-card's name.
+After the editor has saved notes or a preview, the window gets the event `lyco-card-changed` with the
+card's name as its `detail`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from lib_lyco.errors import LycoError, PromptError
 from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.forge import limits
 from lib_lyco.host.options import Options
-from lib_lyco.host.sessions import Load, Sessions
+from lib_lyco.host.sessions import Load, Sessions, WeightOf
+from lib_lyco.naming.layer import Family
 from lib_lyco.network.network import Network
 from lib_lyco.prompt.presets import Presets
 from lib_lyco.prompt.request import NetworkRequest
@@ -142,7 +143,15 @@ class Engine:
         self._weights, self._key = None, ()
         for companion in self.companions:
             companion(())
-        self.applied = AppliedState()
+        self.applied = AppliedState(self.applied.serial + 1)
+
+    def weights(self) -> tuple[Family | None, WeightOf | None]:
+        """The family of the model in use, and its weights without networks; see `Sessions.weights`.
+
+        For whoever holds the host's lock: no picture may be drawn meanwhile.
+        """
+        model = sd_models.model_data.sd_model
+        return (None, None) if model is None else self._sessions.weights(model)
 
     def close(self) -> None:
         """Takes everything off, and keeps nothing of any model."""
@@ -166,7 +175,8 @@ class Engine:
             return
         # set first, so that what fails is told once and not tried again at each step
         self._weights, self._key = (weakref.ref(model), model.sd_checkpoint_info.filename), ()
-        self.applied = AppliedState(model.sd_checkpoint_info.title, wanted.hires)
+        serial = self.applied.serial + 1
+        self.applied = AppliedState(serial, model.sd_checkpoint_info.title, wanted.hires)
         with _told(p):
             mode = self._options.mode
             outcome = self._sessions.enter(model).begin(
@@ -261,6 +271,7 @@ def _state(begun: AppliedState, outcome: Outcome, problems: Sequence[str]) -> Ap
     return replace(
         begun,
         requested=outcome.requested,
+        tags=tuple(outcome.tags()),
         errors=outcome.errors,
         lines=tuple(outcome.lines()),
         problems=tuple(problems),

@@ -13,22 +13,29 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lib_lyco.apply.prompt_networks import PromptNetworks
 from lib_lyco.apply.session import Session
 from lib_lyco.host.forge import PatcherSession, find_kind, is_patched
 from lib_lyco.host.models import read_model
+from lib_lyco.naming.layer import Family, LayerName
 from lib_lyco.network.network import Network
 
 Load = Callable[[str], Network]
 """A tag's name -> its network. Raises LycoError."""
+
+WeightOf = Callable[[LayerName], "Tensor | None"]
+"""The base model's own weight of a layer, (o, i, ...); None if it has no such layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
     networks: PromptNetworks
     budget_bytes: int
+    family: Family | None
+    session: Session | None
+    """None where patchers run the model."""
 
 
 class Sessions:
@@ -59,8 +66,17 @@ class Sessions:
             self.renew(model)
             entry = None
         if entry is None:
-            entry = self._entries[model] = _Entry(self._make(model, budget), budget)
+            entry = self._entries[model] = self._make(model, budget)
         return entry.networks
+
+    def weights(self, model: nn.Module) -> tuple[Family | None, WeightOf | None]:
+        """The model's family, and its weights as they are without networks, whatever is merged now.
+
+        None where patchers run the model: they keep their originals to themselves.
+        """
+        self.enter(model)
+        entry = self._entries[model]
+        return entry.family, None if entry.session is None else entry.session.original
 
     def renew(self, model: nn.Module) -> None:
         """Forgets a model whose weights were loaded anew, once what was left of its networks is off."""
@@ -78,10 +94,12 @@ class Sessions:
         self.restore()
         self._entries.clear()
 
-    def _make(self, model: nn.Module, budget_bytes: int) -> PromptNetworks:
+    def _make(self, model: nn.Module, budget_bytes: int) -> _Entry:
         if is_patched(model):
             patched = PatcherSession(model, find_kind())
-            return PromptNetworks(patched, patched.layers.family, self._load)
-        found = read_model(model)
-        session = Session(found.targets, budget_bytes, self._device())
-        return PromptNetworks(session, found.family, self._load)
+            family, session, applier = patched.layers.family, None, patched
+        else:
+            found = read_model(model)
+            family, session = found.family, Session(found.targets, budget_bytes, self._device())
+            applier = session
+        return _Entry(PromptNetworks(applier, family, self._load), budget_bytes, family, session)

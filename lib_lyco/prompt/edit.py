@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from lib_lyco.errors import PromptError
 from lib_lyco.prompt.options import place_items
@@ -52,6 +53,18 @@ class Tag:
             changed = self._set("unet", self._value("te") or "1")
         return changed._set(option, text)
 
+    def without_option(self, option: str) -> Tag:
+        """Without one option; those that were known by their place behind it get their names."""
+        placed = place_items(self.options)
+        options: list[str] = []
+        is_gone = False
+        for item, text in zip(placed, self.options, strict=True):
+            if item.option == option:
+                is_gone = is_gone or not item.named
+            else:
+                options.append(f"{item.option}={item.text}" if is_gone and not item.named else text)
+        return replace(self, options=tuple(options))
+
     def _says(self, option: str) -> bool:
         return any(item.option == option for item in place_items(self.options))
 
@@ -73,6 +86,15 @@ class Tag:
         return replace(self, options=tuple(options))
 
 
+class PlacedTag(NamedTuple):
+    """A tag and where it stands in its prompt."""
+
+    start: int
+    end: int
+    """Behind its last character."""
+    tag: Tag
+
+
 def read_tag(text: str) -> Tag:
     """The tag that a text is.
 
@@ -87,7 +109,16 @@ def read_tag(text: str) -> Tag:
 
 def find_tags(text: str, kinds: Sequence[str] = KINDS) -> list[Tag]:
     """The tags of some kinds in a prompt, in their order."""
-    return [_tag(match) for match in _TAG.finditer(text) if match[1] in kinds]
+    return [placed.tag for placed in place_tags(text, kinds)]
+
+
+def place_tags(text: str, kinds: Sequence[str] = KINDS) -> list[PlacedTag]:
+    """As `find_tags`, each with its place."""
+    return [
+        PlacedTag(match.start(), match.end(), _tag(match))
+        for match in _TAG.finditer(text)
+        if match[1] in kinds
+    ]
 
 
 def map_tags(text: str, change: Callable[[Tag], Tag | None], kinds: Sequence[str] = KINDS) -> str:

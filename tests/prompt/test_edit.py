@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lib_lyco.errors import PromptError
-from lib_lyco.prompt.edit import Tag, find_tags, map_tags, read_tag
+from lib_lyco.prompt.edit import Tag, find_tags, map_tags, place_tags, read_tag
 from lib_lyco.prompt.tags import parse_prompt
 
 PROMPT = "a (cat:1.2) <lora: my cat : 0.80 :lbw=ALL>, <hypernet:x:1> [a|b]\n<lyco:b> <lora:a:1"
@@ -20,6 +20,31 @@ def test_tags_are_found_in_their_order() -> None:
         Tag("lora", " my cat ", (" 0.80 ", "lbw=ALL")), Tag("lyco", "b")
     ]  # fmt: skip
     assert find_tags(PROMPT, kinds=["hypernet"]) == [Tag("hypernet", "x", ("1",))]
+
+
+def test_a_tag_is_where_its_text_is() -> None:
+    placed = place_tags(f"🎨{PROMPT}")
+    assert [f"🎨{PROMPT}"[one.start : one.end] for one in placed] == [
+        "<lora: my cat : 0.80 :lbw=ALL>", "<lyco:b>"
+    ]  # fmt: skip
+    assert [one.tag for one in placed] == find_tags(PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("tag", "option", "left"),
+    [
+        ("<lora:a:1:lbw=MIDD:stop=5>", "lbw", "<lora:a:1:stop=5>"),
+        ("<lora:a:1:MIDD>", "lbw", "<lora:a:1>"),
+        ("<lora:a:1:SOFT:0.5>", "x", "<lora:a:1:SOFT>"),
+        ("<lora:a:0.8:0.5:16>", "unet", "<lora:a:0.8:dyn=16>"),
+        ("<lora:a:0.8:0.5>", "te", "<lora:a:unet=0.5>"),
+        ("<lora:a:0.8>", "lbw", "<lora:a:0.8>"),
+    ],
+)
+def test_an_option_is_taken_out_and_the_others_mean_what_they_meant(
+    tag: str, option: str, left: str
+) -> None:
+    assert str(read_tag(tag).without_option(option)) == left
 
 
 def test_everything_but_the_changed_tags_stays_as_it_is() -> None:
