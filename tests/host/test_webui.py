@@ -73,3 +73,23 @@ def test_plain_networks_are_the_builtins(webui: Host, tags: str) -> None:
     theirs = webui.txt2img(f"{PROMPT} {tags}")
     assert webui.ask("builtin")["loaded"]
     assert ours.like(theirs)
+
+
+def test_beside_a_hypernetwork(webui: Host) -> None:
+    generator, width = torch.Generator().manual_seed(0), 32
+    layers = {
+        "linear.0.weight": 0.3 * torch.randn(width * 2, width, generator=generator),
+        "linear.0.bias": torch.zeros(width * 2),
+        "linear.1.weight": 0.3 * torch.randn(width, width * 2, generator=generator),
+        "linear.1.bias": torch.zeros(width),
+    }
+    folder = webui.data_dir / "models" / "hypernetworks"
+    folder.mkdir(exist_ok=True)
+    saved = {width: (layers, layers), "layer_structure": [1, 2, 1], "step": 0, "name": "hyper"}
+    # the WebUI checks the entries of a zip, and knows fewer than a newer torch writes
+    torch.save(saved, folder / "hyper.pt", _use_new_zipfile_serialization=False)
+    webui.reload_ui()
+    tagged = webui.txt2img(f"{TAGGED} <hypernet:hyper:1>")
+    assert not tagged.like(webui.txt2img(TAGGED))
+    webui.use("alpha-inside")
+    assert tagged.like(webui.txt2img(f"{PROMPT} <hypernet:hyper:1>"))
