@@ -19,7 +19,7 @@ from lib_lyco.apply.prompt_networks import PromptNetworks
 from lib_lyco.apply.wanted import Wanted
 from lib_lyco.demo.madeup import Known, network_metadata, network_tensors, small_plan, write_checkpoint
 from lib_lyco.errors import LycoError, ModelError
-from lib_lyco.host.forge import PatcherSession, find_kind, is_patched
+from lib_lyco.host.forge import LIMITS, PatcherSession, find_kind, is_beyond_us, is_patched, limits
 from lib_lyco.host.forge_model import Roots, read_layers
 from lib_lyco.network.decode import decode_network
 from lib_lyco.network.network import Network
@@ -299,6 +299,20 @@ def test_tags_with_block_weights_and_schedules(host: Host) -> None:
     assert torch.equal(host.model.run()[weight].double(), before[weight])
 
 
+def test_what_cannot_work_is_told_where_it_is_asked_for(host: Host) -> None:
+    steady, varying, second = (
+        parse_prompt(f"<lora:x:{options}>").requests
+        for options in ("0.5", "unet=0@0,1@1", "unet=1:hrunet=1@0,0@1")
+    )
+    assert limits(host.model, steady, False, "merge") == []
+    assert limits(host.model, varying, False, "merge") == [LIMITS]
+    assert limits(host.model, second, False, "merge") == []
+    assert limits(host.model, second, True, "merge") == [LIMITS]
+    assert limits(host.model, steady, False, "bypass") == [LIMITS]
+    assert limits(host.model, (), False, "bypass") == []
+    assert limits(nn.Linear(1, 1), varying, False, "bypass") == [], "A1111 can do both"
+
+
 def test_strengths_by_image_are_refused(host: Host) -> None:
     one = decode(lora(TO_Q, shape_of(host, TO_Q_KEY)))
     with pytest.raises(LycoError, match="one strength"):
@@ -345,6 +359,13 @@ def test_other_models_have_no_layers_of_ours(unet: str, text: str) -> None:
     )
     layers = read_layers(roots)
     assert (layers.family, layers.targets) == (None, {})
+    assert is_beyond_us(Model(Patcher(roots.unet), Patcher(roots.texts)))
+
+
+def test_models_of_ours_and_of_other_hosts_are_not_left_to_the_builtin(host: Host) -> None:
+    assert not is_beyond_us(host.model)
+    assert not is_beyond_us(nn.Linear(1, 1))
+    assert not is_beyond_us(None)
 
 
 def test_coarse_weights_are_merged_when_used_if_the_user_wants_that(
