@@ -158,3 +158,10 @@ def test_inpainting_models(host: Host, channels: int) -> None:
     host.use("lyco-embedded")
     for name in ("inpaint", "inpaint-inside"):
         (host.checkpoints / f"{name}.safetensors").unlink()
+
+
+def test_a_job_without_extra_networks_has_none(host: Host) -> None:
+    """What the last job had is not in it either."""
+    plain = host.txt2img(PROMPT)
+    host.txt2img(f"{PROMPT} <lora:alpha>")
+    assert host.txt2img(f"{PROMPT} <lora:alpha>", disable_extra_networks=True).distance(plain) == 0

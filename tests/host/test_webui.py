@@ -93,3 +93,11 @@ def test_beside_a_hypernetwork(webui: Host) -> None:
     assert not tagged.like(webui.txt2img(TAGGED))
     webui.use("alpha-inside")
     assert tagged.like(webui.txt2img(f"{PROMPT} <hypernet:hyper:1>"))
+
+
+def test_a_model_that_was_unloaded_and_came_back(webui: Host) -> None:
+    plain, tagged = webui.txt2img(PROMPT), webui.txt2img(TAGGED)
+    webui.request("POST", "/sdapi/v1/unload-checkpoint")
+    webui.request("POST", "/sdapi/v1/reload-checkpoint")
+    assert webui.txt2img(TAGGED).distance(tagged) == 0
+    assert webui.txt2img(PROMPT).distance(plain) == 0
