@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,6 +21,7 @@ from lib_lyco.catalog.card import Card, make_card
 from lib_lyco.catalog.catalog import Catalog
 from lib_lyco.catalog.entry import CatalogEntry, HashOf, unknown_hash
 from lib_lyco.catalog.facts import FileFacts, read_facts
+from lib_lyco.catalog.keeping import Keeping
 from lib_lyco.catalog.layout import Layouts
 from lib_lyco.catalog.names import Names
 from lib_lyco.catalog.query import Line, Page, Query, make_line, select
@@ -74,8 +75,7 @@ class Index(Catalog):
         self._unread: dict[str, CatalogEntry] = {}
         self._gone: set[str] = set()
         self._saved_to = 0
-        self._kept: Mapping[str, Kept] = {}
-        self._kept_of: object = None
+        self._keeping = Keeping(self._store, clock)
         self._began = f"{clock():.3f}"
         self._changes = 0
         self._lines: list[Line] = []
@@ -85,7 +85,14 @@ class Index(Catalog):
     @property
     def revision(self) -> str:
         """Another text whenever cards may look otherwise than before."""
-        return f"{self._began}.{self._changes}.{self._store.data_version()}"
+        generation, version = self._store.data_version()
+        return f"{self._began}-{self._changes}-{self._keeping.num_changes}-{generation}-{version}"
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Folders that cannot be read, an index that cannot be saved."""
+        problem = [self._store.problem] if self._store.problem else []
+        return (*self._listing.problems, *problem)
 
     def scan(self) -> ScanReport:
         """Brings everything up to date: new, changed, renamed and deleted files."""
@@ -98,15 +105,14 @@ class Index(Catalog):
             for start in range(0, len(unread), _BATCH):
                 self._read_batch(unread[start : start + _BATCH])
             self._store.remove(gone)
-            self._follow_renames(is_new=bool(unread) or bool(gone))
+            entries = {entry.file.place: entry for entry in self._names.entries}
+            self._keeping.follow(entries, any_changed=bool(unread or gone))
             if unread:
                 with self._lock:
                     # aliases may be others now
                     self._set_names(self._names.entries)
             self._ready()
-        problem = [self._store.problem] if self._store.problem else []
-        problems = (*self._listing.problems, *problem)
-        return ScanReport(len(self._names.entries), len(unread), len(gone), problems)
+        return ScanReport(len(self._names.entries), len(unread), len(gone), self.problems)
 
     def follow(self) -> bool:
         """Scans if a file has come, gone or been renamed since, or was still being written; whether it did.
@@ -127,7 +133,7 @@ class Index(Catalog):
 
     def search(self, query: Query) -> Page:
         """The cards that a query asks for."""
-        kept = self._kept_now()
+        kept = self._keeping.now()
         lines, hidden = select(query, self._ready(), kept)
         wanted = lines[query.offset : query.offset + query.limit]
         return Page(len(lines), hidden, tuple(self._card(line.entry, kept) for line in wanted))
@@ -151,22 +157,19 @@ class Index(Catalog):
 
     def card(self, card_id: str) -> Card:
         """One card. Raises NetworkNotFoundError where there is none any more."""
-        return self._card(self.with_id(card_id), self._kept_now())
+        return self._card(self.with_id(card_id), self._keeping.now())
 
     def star(self, card_id: str, starred: bool) -> None:
         """Raises NetworkNotFoundError where there is no such card; so do the methods below."""
-        self._store.star(self.with_id(card_id).file.place, starred)
-        self._touch()
+        self._keeping.star(self.with_id(card_id).file.place, starred)
 
     def use(self, card_id: str) -> None:
         """Counts one use, now."""
-        self._store.use(self.with_id(card_id).file.place, self._clock())
-        self._touch()
+        self._keeping.use(self.with_id(card_id).file.place)
 
     def choose_preview(self, card_id: str, name: str) -> None:
         """Makes one preview, by `Preview.name`, the first; "" for the natural order."""
-        self._store.choose_preview(self.with_id(card_id).file.place, name)
-        self._touch()
+        self._keeping.choose_preview(self.with_id(card_id).file.place, name)
 
     def write_notes(self, card_id: str, changes: Mapping[str, object]) -> None:
         """Changes what the user wrote of a network, by the names of `SideFacts`.
@@ -176,13 +179,13 @@ class Index(Catalog):
             KeyError: There is no such field.
         """
         write_notes(self.with_id(card_id).path, {FIELDS[name]: value for name, value in changes.items()})
-        self.scan()
+        self._read_again(card_id)
 
     def write_preview(self, card_id: str, data: bytes, suffix: str) -> None:
         """Puts a picture beside a network. Raises FileError where it cannot be written."""
         path = write_preview(self.with_id(card_id).path, data, suffix)
-        self._store.choose_preview(self.with_id(card_id).file.place, path.name)
-        self.scan()
+        self._keeping.choose_preview(self.with_id(card_id).file.place, path.name)
+        self._read_again(card_id)
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -232,7 +235,6 @@ class Index(Catalog):
 
     def _touch(self) -> None:
         self._changes += 1
-        self._kept_of = None
 
     def _read_batch(self, batch: Sequence[CatalogEntry]) -> None:
         rows: list[Row] = []
@@ -245,7 +247,12 @@ class Index(Catalog):
             for entry in batch:
                 if self._unread.get(entry.file.place) is entry and not self._is_fresh(entry.file):
                     del self._unread[entry.file.place]
-            self._changes += 1
+            self._touch()
+
+    def _read_again(self, card_id: str) -> None:
+        """Takes up what was written beside one file, without waiting for a scan."""
+        self.refresh()
+        self._read_batch([self.with_id(card_id)])
 
     def _row(self, entry: CatalogEntry) -> Row:
         file = entry.file
@@ -260,47 +267,8 @@ class Index(Catalog):
         if self._saved_to not in (0, self._store.generation):
             read = [entry for entry in self._names.entries if entry.facts and entry.side]
             self._store.save([self._row(entry) for entry in read])
-            self._store.keep(list(self._kept.values()))
+            self._keeping.restore()
         self._saved_to = self._store.generation
-
-    def _follow_renames(self, is_new: bool) -> None:
-        """Begins to keep what is new; what was kept of a file that is gone goes to its new name."""
-        kept = self._store.kept()
-        entries = {entry.file.place: entry for entry in self._names.entries}
-        new = [entry for place, entry in entries.items() if place not in kept]
-        blank = [entry for place, entry in entries.items() if place in kept and _is_blank(kept[place])]
-        moved: dict[str, str] = {}
-        if is_new or new:
-            orphans = _orphans(kept.values(), entries)
-            for entry in (*new, *(blank if orphans else ())):
-                found = orphans.pop(entry.facts.content if entry.facts else "", None)
-                if found is not None:
-                    moved[entry.file.place] = found
-        fresh = [entry for entry in new if entry.file.place not in moved]
-        if moved:
-            self._store.move([(old, place) for place, old in moved.items()])
-        if fresh:
-            self._store.keep([self._new_kept(entry) for entry in fresh])
-        changed = [
-            (place, entry.facts.content)
-            for place, entry in entries.items()
-            if place in kept and entry.facts and entry.facts.content not in ("", kept[place].content)
-        ]
-        if changed:
-            self._store.set_contents(changed)
-        if moved or fresh or changed:
-            self._touch()
-
-    def _new_kept(self, entry: CatalogEntry) -> Kept:
-        content = entry.facts.content if entry.facts else ""
-        return Kept(entry.file.place, content, entry.file.created or self._clock())
-
-    def _kept_now(self) -> Mapping[str, Kept]:
-        version = self._store.data_version()
-        if version != self._kept_of:
-            self._kept = self._store.kept()
-            self._kept_of = version
-        return self._kept
 
     def _ready(self) -> list[Line]:
         """All entries prepared for queries, by name."""
@@ -344,17 +312,6 @@ def _known(file: NetworkFile, row: Row | None) -> tuple[FileFacts | None, SideFa
     except (ValueError, TypeError, KeyError):
         return None, None
     return facts, side
-
-
-def _orphans(kept: Iterable[Kept], entries: Mapping[str, CatalogEntry]) -> dict[str, str]:
-    """Content -> the path of a file that had it and is gone; of several the one most used."""
-    gone = [one for one in kept if one.content and one.path not in entries]
-    gone.sort(key=lambda one: (one.starred, one.used_count))
-    return {one.content: one.path for one in gone if not os.path.lexists(one.path)}
-
-
-def _is_blank(kept: Kept) -> bool:
-    return not (kept.starred or kept.used_count or kept.preview)
 
 
 def _is_near(mtime_ns: int, seconds: float) -> bool:

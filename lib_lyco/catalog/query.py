@@ -107,7 +107,7 @@ def select(
     ]
     shown = found
     if query.base_family is not None and not query.show_hidden:
-        shown = [line for line in found if _fits(line, query.base_family)]
+        shown = [line for line in found if fits(line, query.base_family)]
     num_hidden = len(found) - len(shown)
     hidden = {OTHER_BASE: num_hidden} if num_hidden else {}
     return _sorted(shown, query, kept), hidden
@@ -161,7 +161,7 @@ def _has(line: Line, word: str) -> bool:
     return word in line.text or (HASH.fullmatch(word) is not None and line.entry.answers_to(word))
 
 
-def _fits(line: Line, base: Family) -> bool:
+def fits(line: Line | Card, base: Family) -> bool:
     """Whether a network may work on a base model. What nobody knows may, and what is broken is shown."""
     facts = line.facts
     if facts.problem:

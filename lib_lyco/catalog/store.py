@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import RLock
 from typing import NamedTuple, TypeVar
@@ -105,8 +105,15 @@ class Store:
         """All that is kept, by path."""
 
         def read(db: sqlite3.Connection) -> dict[str, Kept]:
-            found = _read_kept(db)
-            return {one.path: one for one in found}
+            return {one.path: one for one in _read_kept(db)}
+
+        return self._do(read)
+
+    def kept_of(self, path: str) -> Kept:
+        """What is kept of one path."""
+
+        def read(db: sqlite3.Connection) -> Kept:
+            return next(iter(_read_kept(db, "WHERE path = ?", os.fsencode(path))), Kept(path))
 
         return self._do(read)
 
@@ -267,24 +274,21 @@ def _insert_kept(db: sqlite3.Connection, kept: Sequence[Kept]) -> None:
     db.executemany(statement, [(os.fsencode(one.path), *one[1:]) for one in kept])
 
 
-def _read_kept(db: sqlite3.Connection) -> Iterable[Kept]:
-    for path, content, first_seen, starred, *rest in db.execute(
-        f"SELECT {', '.join(Kept._fields)} FROM kept"
-    ):
-        yield Kept(os.fsdecode(path), content, first_seen, bool(starred), *rest)
+def _read_kept(db: sqlite3.Connection, which: str = "", *values: bytes) -> Iterable[Kept]:
+    """All that is kept, or what a WHERE says, in the order that an ORDER BY says."""
+    found = db.execute(f"SELECT {', '.join(Kept._fields)} FROM kept {which}", values)
+    for place, content, first_seen, starred, *rest in found:
+        yield Kept(os.fsdecode(place), content, first_seen, bool(starred), *rest)
 
 
 def _rescue(aside: Path) -> list[Kept]:
-    """What can still be read of a broken database's `kept`."""
-    found: list[Kept] = []
-    with suppress(sqlite3.Error, OSError):
-        db = sqlite3.connect(aside, isolation_level=None)
-        try:
-            for one in _read_kept(db):
-                found.append(one)  # one by one: what was read before a broken page counts
-        finally:
-            db.close()
-    return found
+    """What can still be read of a broken database's `kept`: from either end up to the broken page."""
+    found: dict[str, Kept] = {}
+    for direction in ("ASC", "DESC"):
+        with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(aside)) as db:
+            for one in _read_kept(db, f"ORDER BY path {direction}"):
+                found[one.path] = one
+    return list(found.values())
 
 
 def _set_aside(path: Path) -> Path:
