@@ -20,7 +20,10 @@ from collections.abc import Iterator, Sequence
 
 from tests.architecture import read_sources, third_party_names
 
-OPTIONAL = ("accelerate", "clip", "diffusers", "gradio", "lycoris", "modules", "psutil", "skimage", "tqdm")
+OPTIONAL = (
+    *("accelerate", "clip", "diffusers", "fastapi", "gradio", "lycoris", "modules", "psutil", "skimage"),
+    "tqdm",
+)
 """Packages that only some installations have: the WebUI has no diffusers, a command line no gradio."""
 
 CODE = (".py", ".pyc", ".so", ".pyd", ".dll")

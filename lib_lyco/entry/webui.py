@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from lib_lyco.catalog.catalog import Catalog
+from lib_lyco.catalog.index import Index
 from lib_lyco.host.app import HostApp
-from lib_lyco.host.folders import network_folders
+from lib_lyco.host.folders import index_path, network_folders
 from lib_lyco.host.network_hash import known_hash
 from lib_lyco.host.options import Options, declare
 from lib_lyco.host.probe import Feature, start_features
 from lib_lyco.host.startup import follow_host
+from lib_lyco.ui.editor import EditorFields
 from lib_lyco.ui.popup import warn
 from lib_lyco.ui.settings import COMPONENTS
 
@@ -20,6 +21,8 @@ FEATURES = (
     Feature("networks in infotexts", "lib_lyco.host.infotext"),
     Feature("warnings of networks not found", "lib_lyco.host.not_found"),
     Feature("the API", "lib_lyco.host.api"),
+    Feature("the page of cards", "lib_lyco.host.cards"),
+    Feature("filling the page of cards", "lib_lyco.host.card_api"),
     Feature("axes for the X/Y/Z plot", "lib_lyco.host.xyz"),
 )
 """In this order; whatever acts on a tag comes first."""
@@ -27,8 +30,9 @@ FEATURES = (
 
 def register() -> None:
     """Starts everything that this WebUI can carry, and says what it cannot."""
-    catalog = Catalog(network_folders(), known_hash)
+    catalog = Index(index_path(), network_folders(), known_hash)
     undeclare = declare(COMPONENTS, catalog)
-    app = HostApp(Options(), catalog, warn)
+    app = HostApp(Options(), catalog, warn, EditorFields)
+    app.at_unload(catalog.close)
     app.at_unload(undeclare)
     follow_host(app, start_features(FEATURES, app))

@@ -86,11 +86,11 @@ def _describe(app: HostApp, entry: CatalogEntry) -> dict[str, Any]:
         "name": app.catalog.short_name(entry),
         "alias": entry.alias,
         "path": str(entry.path),
-        "metadata": {key: _parsed(text) for key, text in entry.metadata.items()},
+        "metadata": {key: read_object(text) for key, text in entry.metadata.items()},
     }
 
 
-def _parsed(text: str) -> Any:
+def read_object(text: str) -> Any:
     """A metadata value as the host reads it: JSON objects as objects, everything else as text."""
     if text.startswith("{"):
         try:

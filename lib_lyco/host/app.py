@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lib_lyco.catalog.catalog import Catalog
+from lib_lyco.catalog.index import Index
 from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.engine import Engine, Listener
+from lib_lyco.host.fields import Fields
 from lib_lyco.host.options import Options
 from lib_lyco.host.preset_file import PresetFile
+from lib_lyco.host.watcher import Watcher
 from lib_lyco.network.cache import NetworkCache
 from lib_lyco.network.network import Network
 from lib_lyco.prompt.presets import Presets
@@ -21,12 +23,22 @@ class HostApp:
         options: The options, read live.
         catalog: The networks on disk.
         popup: Shows a message in a corner of the page.
+        editor_fields: Makes the fields of a card's editor.
     """
 
-    def __init__(self, options: Options, catalog: Catalog, popup: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        catalog: Index,
+        popup: Callable[[str], None],
+        editor_fields: Callable[[], Fields],
+    ) -> None:
         self.options = options
         self.catalog = catalog
         self.popup = popup
+        self.editor_fields = editor_fields
+        self.watcher = Watcher(catalog)
+        """Keeps the catalog up to date."""
         self.cache = NetworkCache(options.cache_bytes)
         """The networks in memory."""
         self._cache_bytes = options.cache_bytes

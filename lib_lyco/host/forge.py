@@ -27,6 +27,7 @@ from lib_lyco.apply.wanted import Mode, Report, Wanted
 from lib_lyco.errors import ModelError
 from lib_lyco.host.forge_model import PatchedLayers, Roots, find_family, read_layers
 from lib_lyco.host.forge_patches import Patch, PatchMaker, PatchSet
+from lib_lyco.naming.layer import Family
 from lib_lyco.prompt.request import NetworkRequest
 
 KIND = "lyco"
@@ -125,9 +126,14 @@ def is_patched(model: object) -> TypeGuard[PatchedModel]:
     return hasattr(model, "forge_objects_after_applying_lora")
 
 
+def patched_family(model: PatchedModel) -> Family | None:
+    """The family of a model that patchers run, if it is one of ours."""
+    return find_family(_roots(model))
+
+
 def is_beyond_us(model: object) -> bool:
     """Whether it is a base model that the builtin knows and we do not: Flux, Chroma, the refiner."""
-    return is_patched(model) and find_family(_roots(model)) is None
+    return is_patched(model) and patched_family(model) is None
 
 
 def limits(model: object, requests: Sequence[NetworkRequest], hires: bool, mode: Mode) -> list[str]:

@@ -47,6 +47,22 @@ OURS = (
         "with the default strength; a network that the prompt names itself is not added again",
     ),
     Option(
+        "lyco_card_name",
+        "choice",
+        "file name",
+        "Name that a card puts into the prompt",
+        "the alias is the name under which a network was trained; taken where no other file has it",
+        choices=("file name", "alias"),
+    ),
+    Option(
+        "lyco_card_words",
+        "choice",
+        "activation text",
+        "Words that a card puts into the prompt, too",
+        "trigger words: the activation text or, where there is none, what the training's captions suggest",
+        choices=("activation text", "trigger words", "nothing"),
+    ),
+    Option(
         "lyco_mode",
         "choice",
         "merge",
@@ -108,6 +124,7 @@ SHARED = (
     ),
     Option("lora_not_found_warning_console", "flag", False, "Name networks not found in the console, too"),
     Option("lora_not_found_gradio_warning", "flag", False, "Name networks not found in a popup, too"),
+    Option("lora_show_all", "flag", False, "Show networks of other base models among the cards"),
     Option("lora_functional", "flag", False, "Always bypass, whatever the setting above says"),
 )
 """Options of the builtin Lora extension that we heed; ours to show only where it is disabled."""

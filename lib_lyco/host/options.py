@@ -138,6 +138,21 @@ class Options:
         return _value("lora_preferred_name") != "Filename"
 
     @property
+    def inserts_alias(self) -> bool:
+        """Whether a card's tag says the network's alias rather than its file's name."""
+        return _value("lyco_card_name") == "alias"
+
+    @property
+    def card_words(self) -> str:
+        """What a card's tag brings along: `activation text`, `trigger words` or `nothing`."""
+        return str(_value("lyco_card_words"))
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether cards of other base models are shown unless somebody hides them."""
+        return bool(_value("lora_show_all"))
+
+    @property
     def warns_console(self) -> bool:
         """Whether a network that is not found is named in the console."""
         return bool(_value("lora_not_found_warning_console"))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tests.fake_host.web import Request
 
 Endpoint = Callable[..., Any]
 Guard = Callable[[str | None], bool]
@@ -19,8 +23,14 @@ class Route:
     path: str
     endpoint: Endpoint
     methods: Sequence[str]
-    dependencies: Sequence[Guard]
-    """Each is asked whether the user, name:password, may come in."""
+    dependencies: Sequence[Any]
+    """Each, or its `dependency`, is asked whether the user, name:password, may come in."""
+
+    def match(self, method: str, path: str) -> dict[str, str] | None:
+        """The variable parts of a path, None where this is another route."""
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.path))
+        found = re.fullmatch(pattern, path)
+        return found.groupdict() if found and method in self.methods else None
 
 
 class App:
@@ -35,27 +45,45 @@ class App:
         endpoint: Endpoint,
         *,
         methods: Sequence[str] = ("GET",),
-        dependencies: Sequence[Guard] = (),
+        dependencies: Sequence[Any] = (),
         **_: Any,
     ) -> None:
         """A route behind those that are there: of two equal ones the first answers."""
         self.routes.append(Route(path, endpoint, methods, dependencies))
 
     def call(
-        self, method: str, path: str, body: Any, query: dict[str, Any], user: str | None
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: dict[str, Any],
+        user: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Status and answer."""
         for route in self.routes:
-            if route.path == path and method in route.methods:
+            parts = route.match(method, path)
+            if parts is not None:
                 break
         else:
             return 404, {"detail": "Not Found"}
-        if not all(guard(user) for guard in route.dependencies):
+        if not all(getattr(guard, "dependency", guard)(user) for guard in route.dependencies):
             return 401, {"detail": "Incorrect username or password"}
         names = list(inspect.signature(route.endpoint).parameters)
-        arguments = query if body is None else {names[0]: body, **query}
+        if names[:1] == ["request"]:
+            request = Request({key: str(value) for key, value in query.items()}, parts, headers or {})
+            arguments = {"request": request, **({} if body is None else {"body": body})}
+        else:
+            arguments = query if body is None else {names[0]: body, **query}
         try:
-            return 200, route.endpoint(**arguments)
+            return _read(route.endpoint(**arguments))
         except Exception as e:  # noqa: BLE001  a server answers whatever happens
             traceback.print_exc()
             return 500, {"error": type(e).__name__, "errors": str(e)}
+
+
+def _read(answer: Any) -> tuple[int, Any]:
+    """Status and content of what an endpoint gave: a response of its own, or the content alone."""
+    if not hasattr(answer, "status_code"):
+        return 200, answer
+    return answer.status_code, json.loads(answer.body)

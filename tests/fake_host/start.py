@@ -12,10 +12,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tests.fake_host import web
 from tests.fake_host.app import App
 
 HERE = Path(__file__).parent
-GONE = ("modules", "networks", "gradio", "lib_lyco.host", "lib_lyco.ui", "lib_lyco.entry.webui")
+GONE = (
+    *("modules", "networks", "gradio", "fastapi"),
+    *("lib_lyco.host", "lib_lyco.ui", "lib_lyco.entry.webui"),
+)
 """Packages that are imported anew by each start: they know the host that was."""
 
 
@@ -27,6 +31,14 @@ class _Gradio(ModuleType):
             raise AttributeError(name)
         setattr(self, name, type(name, (), {"update": dict}))
         return getattr(self, name)
+
+
+def import_or_fake_web() -> None:
+    """Makes gradio and FastAPI importable, installed or not."""
+    for name, fake in (("gradio", _Gradio("gradio")), ("fastapi", web.module())):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+        sys.modules.setdefault(name, fake)
 
 
 class FakeHost:
@@ -56,9 +68,7 @@ class FakeHost:
         self._sleeping, self._runs = _forget(), True
         sys.path = [str(HERE), *sys.path]
         sys.argv = ["launch.py", "--data-dir", str(self.data_dir), *self.flags]
-        with contextlib.suppress(ImportError):
-            importlib.import_module("gradio")
-        sys.modules.setdefault("gradio", _Gradio("gradio"))
+        import_or_fake_web()
         with self._printing():
             sd_models = importlib.import_module("modules.sd_models")
             opts = importlib.import_module("modules.shared").opts
@@ -98,8 +108,11 @@ class FakeHost:
             callbacks.call("ui_settings")
             callbacks.call("ui_tabs")
         self.app = App()
+        if webui:
+            ui_extra_networks.register_login(self.app)
         if shared.cmd_opts.api or not webui:
             api.Api(self.app)
+        ui_extra_networks.add_pages_to_demo(self.app)
         callbacks.call("app_started", object() if webui else None, self.app)
 
     def call(

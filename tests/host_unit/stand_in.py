@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from tests.fake_host.start import GONE, HERE
+from tests.fake_host.start import GONE, HERE, import_or_fake_web
 
 
 @contextmanager
@@ -18,6 +18,7 @@ def stand_in_modules(data_dir: Path) -> Generator[ModuleType]:
     path, argv = sys.path, sys.argv
     _forget()
     sys.path, sys.argv = [str(HERE), *path], ["launch.py", "--data-dir", str(data_dir)]
+    import_or_fake_web()
     try:
         yield importlib.import_module("modules.shared")
     finally:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .paths_internal import data_path
+
+cache_dir: str = str(Path(data_path, "cache"))
 _sections: dict[str, dict[str, Any]] = {}
 
 

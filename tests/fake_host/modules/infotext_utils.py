@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from typing import Any
+
+from PIL import Image
 
 PARAMETER = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
@@ -38,3 +42,8 @@ def parse_generation_parameters(x: str, skip_fields: list[str] | None = None) ->
     found |= {"Prompt": prompt.strip(), "Negative prompt": negative.strip()}
     found.setdefault("Hires prompt", "")
     return {key: value for key, value in found.items() if key not in (skip_fields or [])}
+
+
+def image_from_url_text(filedata: str) -> Image.Image:
+    """A picture of a gallery, in base64."""
+    return Image.open(io.BytesIO(base64.b64decode(filedata.partition(",")[2])))

@@ -43,6 +43,7 @@ _system = {
     "add_model_name_to_info": True,
     "infotext_skip_pasting": [],
     "extra_networks_default_multiplier": 1.0,
+    "samples_format": "png",
     "textual_inversion_add_hashes_to_infotext": True,
     "quicksettings_list": ["sd_model_checkpoint"],
     "disabled_extensions": [],

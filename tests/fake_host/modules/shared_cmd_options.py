@@ -15,6 +15,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ui-settings-file", default=str(Path(data_path, "config.json")))
     parser.add_argument("--embeddings-dir", default=str(Path(data_path, "embeddings")))
     parser.add_argument("--api-auth", default=None)
+    parser.add_argument("--gradio-auth", default=None)
+    parser.add_argument("--cors-allow-origins", default=None)
+    parser.add_argument("--cors-allow-origins-regex", default=None)
     for flag in (
         "api",
         "nowebui",

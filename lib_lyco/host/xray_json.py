@@ -1,0 +1,66 @@
+"""The x-ray of networks on the base model in use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from modules import call_queue
+
+from lib_lyco.errors import ConfigError, ModelError
+from lib_lyco.host.app import HostApp
+from lib_lyco.prompt.numbers import read_number
+from lib_lyco.tools.xray import Subject, xray
+from lib_lyco.tools.xray_drawing import draw_xray
+
+_MAX_NETWORKS = 16
+
+
+def xray_json(app: HostApp, given: Mapping[str, str]) -> dict[str, Any]:
+    """Looks through networks.
+
+    Args:
+        app: Whose networks and model.
+        given: `ids` of cards, and in their order strengths `te` and `unet`, separated by commas.
+
+    Raises:
+        LycoError: There are no such cards, a file cannot be read, or the base model is none of ours.
+    """
+    ids = list(dict.fromkeys(one for one in given.get("ids", "").split(",") if one))
+    if not 0 < len(ids) <= _MAX_NETWORKS:
+        raise ConfigError("ids cannot be this", got=str(len(ids)), expected=f"1 to {_MAX_NETWORKS} cards")
+    te, unet = (_strengths(given.get(name, ""), len(ids)) for name in ("te", "unet"))
+    subjects: list[Subject] = []
+    for place, card_id in enumerate(ids):
+        card = app.catalog.card(card_id)
+        network = replace(app.cache.load(card.path), name=card.name)
+        subjects.append(Subject(network, te[place], unet[place]))
+    # no picture may be drawn meanwhile: it would move weights, and originals with them
+    with call_queue.queue_lock:
+        family, weight_of = app.engine.weights()
+        if family is None:
+            raise ModelError(
+                "There is no base model of ours to look at networks on", remedy="Load a checkpoint first."
+            )
+        found = xray(subjects, family, weight_of)
+    content: dict[str, Any] = _finite(asdict(found))
+    for network, card_id in zip(content["networks"], ids, strict=True):
+        network["id"] = card_id
+    return {**content, "svg": draw_xray(found)}
+
+
+def _strengths(text: str, count: int) -> list[float]:
+    """Raises PromptError where one is no number."""
+    given = [read_number(one) for one in text.split(",")] if text else []
+    return (given + [1.0] * count)[:count]
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,2 @@
+data_path: str
+"""Where the user's files are: `--data-dir`."""
