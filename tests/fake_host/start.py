@@ -154,7 +154,7 @@ def _before_lora(folder: Path) -> bool:
     """Whether an extension asks to be loaded before the builtin; more of the order is not read."""
     metadata = configparser.ConfigParser()
     metadata.read(folder / "metadata.ini", encoding="utf-8")
-    return metadata.get("scripts", "Before", fallback="") == "lora"
+    return "lora" in metadata.get("scripts", "Before", fallback="").replace(",", " ").split()
 
 
 def _forget() -> dict[str, ModuleType]:
