@@ -62,9 +62,11 @@ class Dora(Adapter):
         axis = self._axis(shape)
         change = self.inner.delta(weight)
         trained = beside(weight, weight) + change
-        others = [dim for dim in range(weight.dim()) if dim != axis]
-        norm = torch.linalg.vector_norm(trained, dim=others, keepdim=True)
-        factor = beside(self.magnitude, weight).reshape(norm.shape) / norm
+        # Numbers side by side are summed in pairs; a strided sum loses a digit over a long column.
+        lines = trained.transpose(0, axis).flatten(1).contiguous()
+        sizes = [size if dim == axis else 1 for dim, size in enumerate(shape)]
+        norm = torch.linalg.vector_norm(lines, dim=1).reshape(sizes)
+        factor = beside(self.magnitude, weight).reshape(sizes) / norm
         # A zero row has no direction to scale; it stays 0.
         factor = torch.where(norm == 0, torch.ones_like(factor), factor)
         return change + trained * (factor - 1)

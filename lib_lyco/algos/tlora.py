@@ -77,7 +77,8 @@ class TLora(Adapter):
         base = matrix(beside(weight, weight))
         p, q = matrix(beside(self.p, weight)), matrix(beside(self.q, weight))
         trained = (p * beside(self.values, weight).reshape(1, -1)) @ q
-        # Not every backend has a decomposition; the CPU always does, and training ran it there.
-        u, s, v = torch.linalg.svd(base.cpu(), full_matrices=False)
-        start = ((u * s)[:, : self.rank] @ v[: self.rank]).to(base.device)
+        # Not every backend has a decomposition; the CPU always does, and training ran it there. In
+        # float64, since in float32 it is many roundings away from the vectors that it looks for.
+        u, s, v = torch.linalg.svd(base.cpu().double(), full_matrices=False)
+        start = ((u * s)[:, : self.rank] @ v[: self.rank]).to(base)
         return ((trained - start) * self.scale).reshape(weight.shape)

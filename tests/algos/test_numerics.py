@@ -49,6 +49,24 @@ def test_merged_weight_is_one_rounding_from_exact(name: str, dtype: torch.dtype)
             assert bool(((merged - exact).abs() <= bound).all())
 
 
+@pytest.mark.parametrize("name", ["dora", "dora_columns", "tlora"])
+def test_so_it_is_on_a_layer_of_real_size(name: str) -> None:
+    """Norms of thousands of numbers, and a decomposition."""
+    shape = (648, 648) if name == "tlora" else (648, 648, 3, 3)
+    weight = noise(*shape, seed=77, scale=0.03)
+    parts = _tlora(shape) if name == "tlora" else ALL[name](shape, 4, 3)
+    adapter = decode(parts, Hints()).adapter
+    delta, exact = adapter.delta(weight), adapter.delta(weight.double())
+    bound = 8 * 2**-24 * (weight.abs().max() + exact.abs().max())
+    assert float((delta - exact).abs().max()) <= float(bound)
+
+
+def _tlora(shape: tuple[int, ...]) -> dict[str, Tensor]:
+    o, i = shape
+    sizes = {"p_layer.weight": (o, 4), "q_layer.weight": (4, i), "lambda_layer": (1, 4)}
+    return {part: noise(*size, seed=3, scale=0.1) for part, size in sizes.items()}
+
+
 def test_lora_in_float32_keeps_the_classic_bound_on_each_element() -> None:
     """Higham 2002, eq. 3.5: a dot product of r terms is off by at most gamma_r of its terms' sizes."""
     rank = 32
