@@ -11,6 +11,7 @@ Sources of the spellings: kohya sd-scripts and LyCORIS (the canonical ones), dif
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _KOHYA_PARTS = (
@@ -69,6 +70,9 @@ _PROCESSOR_LEAVES = {
     "alpha": "alpha",
 }
 
+_NUM_REMEMBERED = 1 << 15
+"""Keys: a dozen kinds of file have no more different ones, and a collection has thousands of files."""
+
 _WRAPPERS = ("base_model.model.",)
 _EMBEDDING = "bundle_emb."
 _BOOKKEEPING = "_aux."
@@ -92,6 +96,7 @@ class EmbeddingKey(NamedTuple):
     tensor: str
 
 
+@lru_cache(_NUM_REMEMBERED)
 def split_key(key: str) -> SplitKey | None:
     """The stem and canonical part of a key, or None if it is not an adapter's tensor."""
     if key.startswith((_EMBEDDING, _BOOKKEEPING)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from lib_lyco.naming.layer import Component, Family, LayerName
 from lib_lyco.naming.prefixes import BARE, FILE_PREFIXES
@@ -19,10 +19,14 @@ from lib_lyco.naming.table import LayerTable, layer_table
 _OLD_ATTENTION = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 """diffusers' first text-encoder files call the projections of `self_attn` as in the UNet."""
 
+_NUM_REMEMBERED = 1 << 15
+"""Stems, each once for each family that was asked."""
+
 Index = Mapping[Component, Mapping[str, LayerName]]
 """Component -> flattened spelling -> layer."""
 
 
+@lru_cache(_NUM_REMEMBERED)
 def resolve(stem: str, family: Family) -> LayerName | None:
     """The layer of `family` that a stem of `split_key` means, or None if it has no such layer.
 
