@@ -122,12 +122,16 @@ class Index(Catalog):
         """
         now = self._clock()
         waited = now - self._listed_at >= TICK_NS / 1e9
-        due = waited and any(self._is_fresh(entry.file) for entry in self._unread.values())
+        with self._lock:
+            unread = [entry.file for entry in self._unread.values()]
+        due = self._read is None or bool(self._gone)
+        # what was noticed by a look for a name has not been read; what was fresh may have gone on
+        due = due or any(waited or not self._is_fresh(file) for file in unread)
         for folder, mtime in self._listing.folders.items():
             # changed just before it was read: it may have changed again within one tick of its clock
             fresh = waited and _is_near(mtime, self._listed_at)
             due = due or fresh or modified_at(folder) != mtime
-        if due or self._read is None:
+        if due:
             self.scan()
         return due
 
@@ -212,6 +216,7 @@ class Index(Catalog):
                 self._unread[file.place] = old
             entries.append(old)
         places = {file.place for file in listing.files}
+        self._unread = {place: entry for place, entry in self._unread.items() if place in places}
         before = known.keys() if rows is None or self._read else rows.keys()
         self._gone |= {place for place in before - places if self._is_ours(place)}
         if rows is not None or self._gone or self._read is None:

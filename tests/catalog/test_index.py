@@ -131,6 +131,24 @@ def test_what_comes_changes_and_goes_is_seen(index: Index, folder: Path) -> None
     assert index.scan().num_gone == 0
 
 
+def test_what_a_look_for_a_name_noticed_is_read_later(folder: Path, database: Path) -> None:
+    """A search or a tag reads the folders first; headers are left to whoever follows."""
+    index = Index(database, [folder], clock=Clock())
+    assert index.search(Query(text="anna")).cards[0].families == ()
+    assert index.follow() is True
+    assert index.search(Query(text="anna")).cards[0].families == ("sdxl",)
+    put(folder / "new.safetensors", "sdxl")
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+    assert index.find("new") == folder / "new.safetensors"
+    assert index.follow() is True
+    assert index.search(Query(text="new")).cards[0].families == ("sdxl",)
+    (folder / "new.safetensors").unlink()
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+    index.refresh()
+    assert index.follow() is True and index.follow() is False
+    index.close()
+
+
 def test_a_file_still_being_written_is_read_again(folder: Path, database: Path) -> None:
     clock = Clock()
     whole = put(folder / "late.safetensors").read_bytes()
