@@ -51,9 +51,9 @@ class EditorFields:
     def add_below(self) -> None:
         """Adds the others."""
         self._chips = gr.HighlightedText(label="Training dataset tags")
+        # of one line, as the builtin's: it puts them into a script
         self._activation = gr.Textbox(
-            label="Activation text",
-            info="Goes into the prompt with the network",
+            label="Activation text", info="Goes into the prompt with the network", lines=1, max_lines=1
         )
         self._weight = gr.Slider(
             label="Preferred weight",
@@ -63,7 +63,9 @@ class EditorFields:
             step=0.01,
             value=0.0,
         )
-        self._negative = gr.Textbox(label="Negative prompt", info="Goes into the negative prompt")
+        self._negative = gr.Textbox(
+            label="Negative prompt", info="Goes into the negative prompt", lines=1, max_lines=1
+        )
         with gr.Row() as self._row:
             with gr.Column(scale=8):
                 self._prompt = gr.Textbox(label="Random prompt", lines=4, max_lines=4, interactive=False)

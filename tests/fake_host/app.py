@@ -71,7 +71,9 @@ class App:
             return 401, {"detail": "Incorrect username or password"}
         names = list(inspect.signature(route.endpoint).parameters)
         if names[:1] == ["request"]:
-            request = Request({key: str(value) for key, value in query.items()}, parts, headers or {})
+            texts = {key: str(value) for key, value in query.items()}
+            named = {key.lower(): value for key, value in (headers or {}).items()}
+            request = Request(texts, parts, {"host": "here.example", **named})
             arguments = {"request": request, **({} if body is None else {"body": body})}
         else:
             arguments = query if body is None else {names[0]: body, **query}

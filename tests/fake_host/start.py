@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import io
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,10 +122,11 @@ class FakeHost:
         body: Any = None,
         query: dict[str, Any] | None = None,
         user: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """One request. Reload UI happens after the one that asked for it."""
         with self._printing():
-            answer = self.app.call(method, path, body, query or {}, user)
+            answer = self.app.call(method, path, body, query or {}, user, headers)
             state = importlib.import_module("modules.shared").state
             if state.server_command == "restart":
                 state.server_command = None

@@ -58,6 +58,7 @@ class Transport(Protocol):
         body: Any = None,
         query: dict[str, Any] | None = None,
         user: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """One request: status and answer. `user` is name:password."""
         ...
@@ -120,9 +121,17 @@ class Host:
             raise HostError(status, answer)
         return answer
 
-    def status(self, method: str, path: str, user: str | None = None) -> int:
+    def status(
+        self,
+        method: str,
+        path: str,
+        user: str | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **query: Any,
+    ) -> int:
         """Whether a route is there, and for whom."""
-        return self.transport.call(method, path, user=user)[0]
+        return self.transport.call(method, path, body, query, user, headers)[0]
 
     def ask(self, question: str, **arguments: Any) -> Any:
         """A question to the probe extension."""

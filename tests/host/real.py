@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +83,33 @@ class RealHost:
         body: Any = None,
         query: dict[str, Any] | None = None,
         user: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """One request: status and answer."""
         address = f"http://127.0.0.1:{self._port}{path}?{urllib.parse.urlencode(query or {})}"
-        headers = {"Content-Type": "application/json"}
+        sent = {"Content-Type": "application/json", **(headers or {})}
         if user:
-            headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+            sent["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
+        if user and "--gradio-auth" in self._flags:
+            sent["Cookie"] = self._login(user)
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(address, data, headers, method=method)
+        request = urllib.request.Request(address, data, sent, method=method)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, _read(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, _read(error.read())
+
+    def _login(self, user: str) -> str:
+        """The cookies of whoever logs in at the page, none for a wrong password."""
+        name, _, password = user.partition(":")
+        form = urllib.parse.urlencode({"username": name, "password": password}).encode()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/login", form) as answer:
+                cookies = answer.headers.get_all("Set-Cookie")
+        except urllib.error.HTTPError:
+            return ""
+        return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
     def stop(self) -> None:
         """Ends it."""

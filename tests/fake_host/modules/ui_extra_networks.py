@@ -59,7 +59,7 @@ def register_page(page: ExtraNetworksPage) -> None:
 
 def quote_js(s: str) -> str:
     """A JavaScript string."""
-    return json.dumps(s)
+    return json.dumps(s, ensure_ascii=False)
 
 
 def fetch_file(filename: str = "") -> dict[str, int]:
