@@ -8,11 +8,16 @@ It runs in the real WebUI and in the stand-in alike, so an answer means the same
 
 import hashlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from modules import extra_networks, infotext_utils, processing, script_callbacks, scripts, shared
 from safetensors.torch import load_file, save_file
+
+open_clip = sys.modules.get("open_clip")
+if open_clip is not None:  # the WebUI's text encoders of SD2 and SDXL, small
+    open_clip.add_model_config(Path(__file__).parents[1] / "open_clip")
 
 
 class Probe(scripts.Script):
