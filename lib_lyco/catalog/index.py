@@ -8,7 +8,6 @@ opened.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -263,8 +262,8 @@ class Index(Catalog):
         file = entry.file
         assert entry.facts is not None and entry.side is not None
         # what was read within a tick of its change is not vouched for
-        stamp = "" if self._is_fresh(file) else json.dumps(file.stamp)
-        return Row(file.place, stamp, entry.facts.to_json(), json.dumps(file.beside), entry.side.to_json())
+        stamp = "" if self._is_fresh(file) else _stamp_text(file)
+        return Row(file.place, stamp, entry.facts.to_json(), _beside_text(file), entry.side.to_json())
 
     def _save_again(self) -> None:
         """Where the database was lost meanwhile, writes down what this process still knows."""
@@ -307,13 +306,21 @@ class Index(Catalog):
         )
 
 
+def _stamp_text(file: NetworkFile) -> str:
+    return "{} {}".format(*file.stamp)
+
+
+def _beside_text(file: NetworkFile) -> str:
+    return ascii([tuple(one) for one in file.beside]) if file.beside else ""
+
+
 def _known(file: NetworkFile, row: Row | None) -> tuple[FileFacts | None, SideFacts | None]:
     """What the database has of a file as it is now."""
     if row is None:
         return None, None
     try:
-        facts = FileFacts.from_json(row.facts) if row.stamp == json.dumps(file.stamp) else None
-        side = SideFacts.from_json(row.side) if row.beside == json.dumps(file.beside) else None
+        facts = FileFacts.from_json(row.facts) if row.stamp == _stamp_text(file) else None
+        side = SideFacts.from_json(row.side) if row.beside == _beside_text(file) else None
     except (ValueError, TypeError, KeyError):
         return None, None
     return facts, side

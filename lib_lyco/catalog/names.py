@@ -74,10 +74,15 @@ class _Kind:
 
     def __init__(self, named: Iterable[tuple[str, CatalogEntry]]) -> None:
         self._exact: dict[str, list[CatalogEntry]] = {}
-        self._folded: dict[str, list[CatalogEntry]] = {}
         for name, entry in named:
             self._exact.setdefault(name, []).append(entry)
-            self._folded.setdefault(name.casefold(), []).append(entry)
+
+    @cached_property
+    def _folded(self) -> dict[str, list[CatalogEntry]]:
+        folded: dict[str, list[CatalogEntry]] = {}
+        for name, entries in self._exact.items():
+            folded.setdefault(name.casefold(), []).extend(entries)
+        return folded
 
     def has_one(self, name: str) -> bool:
         """Whether just one entry has exactly this name."""

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from lib_lyco.catalog.card import Card
@@ -118,6 +119,7 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+@lru_cache(4096)
 def natural(text: str) -> tuple[object, ...]:
     """A key that sorts numbers by their value: v2 before v10."""
     parts = _DIGITS.split(fold(text))

@@ -55,12 +55,13 @@ class SideFacts:
     """Why the notes cannot be read."""
 
     def to_json(self) -> str:
-        return json.dumps(vars(self))
+        """The facts as text; "" for none, which most networks have."""
+        return json.dumps(vars(self)) if self != SideFacts() else ""
 
     @classmethod
     def from_json(cls, text: str) -> SideFacts:
         """Raises ValueError or TypeError where `to_json` of this version did not write it."""
-        return cls(**json.loads(text))
+        return cls(**json.loads(text)) if text else cls()
 
 
 def read_side(file: NetworkFile) -> SideFacts:

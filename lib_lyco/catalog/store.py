@@ -42,7 +42,7 @@ _Result = TypeVar("_Result")
 
 
 class Row(NamedTuple):
-    """One file's line in the index; the texts are JSON."""
+    """One file's line in the index: what it says, and the state of the files that said so."""
 
     path: str
     stamp: str
