@@ -23,7 +23,9 @@ def builtin_functions(path: str, names: Sequence[str], names_used: Mapping[str, 
     if not folder:
         pytest.skip("WEBUI_DIR names no WebUI")
     tree = ast.parse((Path(folder) / path).read_text(encoding="utf-8"))
-    wanted = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in names]
+    wanted: list[ast.stmt] = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in names
+    ]
     assert len(wanted) == len(names)
     scope = dict(names_used)
     exec(compile(ast.Module(wanted, []), path, "exec"), scope)  # the WebUI's own code, chosen by the tester
