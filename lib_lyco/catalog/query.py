@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,8 @@ Sort = Literal["name", "path", "created", "modified", "trained", "used", "most_u
 
 OTHER_BASE = "other base model"
 """The reason why a card is hidden while its network could not work."""
+UNKNOWN_BASE = "unknown base model"
+"""The reason why a card is hidden where only what surely works is wanted."""
 
 _SD_VERSIONS: Mapping[str, Family] = {"SD1": "sd1", "SD2": "sd2", "SDXL": "sdxl"}
 _DIGITS = re.compile(r"(\d+)")
@@ -46,6 +49,8 @@ class Query:
     limit: int = 100
     base_family: Family | None = None
     """The base model in use: what is for another one is hidden."""
+    hide_unknown: bool = False
+    """Whether networks for nobody knows which base model are hidden, too, while one is in use."""
     show_hidden: bool = False
 
 
@@ -106,11 +111,11 @@ def select(
         and (not query.families or any(family in query.families for family in line.facts.families))
         and (not query.starred or _of(kept, line).starred)
     ]
-    shown = found
+    shown, hidden = found, Counter[str]()
     if query.base_family is not None and not query.show_hidden:
-        shown = [line for line in found if fits(line, query.base_family)]
-    num_hidden = len(found) - len(shown)
-    hidden = {OTHER_BASE: num_hidden} if num_hidden else {}
+        reasons = [(line, _why_hidden(line, query.base_family, query.hide_unknown)) for line in found]
+        shown = [line for line, reason in reasons if reason is None]
+        hidden.update(reason for _, reason in reasons if reason is not None)
     return _sorted(shown, query, kept), hidden
 
 
@@ -161,6 +166,14 @@ def _of(kept: Mapping[str, Kept], line: Line) -> Kept:
 def _has(line: Line, word: str) -> bool:
     # a hash that the file does not state is asked for only where somebody looks for one
     return word in line.text or (HASH.fullmatch(word) is not None and line.entry.answers_to(word))
+
+
+def _why_hidden(line: Line, base: Family, hide_unknown: bool) -> str | None:
+    if not fits(line, base):
+        return OTHER_BASE
+    facts = line.facts
+    known = facts.problem or facts.families or line.side.sd_version in _SD_VERSIONS
+    return UNKNOWN_BASE if hide_unknown and not known else None
 
 
 def fits(line: Line | Card, base: Family) -> bool:

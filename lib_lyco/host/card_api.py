@@ -136,6 +136,7 @@ class CardApi:
             offset=_number(ask, "offset", 0),
             limit=min(_number(ask, "limit", 100), _MAX_LIMIT),
             base_family=base.family,
+            hide_unknown=self._app.options.hides_unknown(base.family),
             show_hidden=_flag(ask, "show_hidden", self._app.options.shows_all),
         )
         page = self._index.search(query)
@@ -268,9 +269,9 @@ class CardApi:
         }
 
     def _revision(self) -> str:
-        options = self._app.options
+        options, base = self._app.options, base_in_use()
         heeded = (options.own_lora, options.inserts_alias, options.shows_all, options.card_words)
-        seen = (base_in_use(), heeded)
+        seen = (base, heeded, options.hides_unknown(base.family))
         return f"{self._index.revision}/{sha256(repr(seen).encode()).hexdigest()[:8]}"
 
 

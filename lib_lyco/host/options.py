@@ -12,6 +12,7 @@ from modules.options import OptionInfo
 from lib_lyco.apply.wanted import Mode
 from lib_lyco.catalog.catalog import Catalog
 from lib_lyco.host.option_table import CATEGORY, OURS, SECTION, SHARED, Option
+from lib_lyco.naming.layer import Family
 
 _MB = 1 << 20
 _DEFAULTS = {option.key: option.default for option in (*OURS, *SHARED)}
@@ -151,6 +152,11 @@ class Options:
     def shows_all(self) -> bool:
         """Whether cards of other base models are shown unless somebody hides them."""
         return bool(_value("lora_show_all"))
+
+    def hides_unknown(self, family: Family | None) -> bool:
+        """Whether cards for nobody knows which base model are hidden while one of this family is in use."""
+        versions: object = getattr(shared.opts, "lora_hide_unknown_for_versions", ())
+        return family is not None and isinstance(versions, list) and family.upper() in versions
 
     @property
     def warns_console(self) -> bool:

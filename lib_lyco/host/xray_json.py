@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,8 +38,7 @@ def xray_json(app: HostApp, given: Mapping[str, str]) -> dict[str, Any]:
         card = app.catalog.card(card_id)
         network = replace(app.cache.load(card.path), name=card.name)
         subjects.append(Subject(network, te[place], unet[place]))
-    # no picture may be drawn meanwhile: it would move weights, and originals with them
-    with call_queue.queue_lock:
+    with _host_at_rest():
         family, weight_of = app.engine.weights()
         if family is None:
             raise ModelError(
@@ -49,6 +49,21 @@ def xray_json(app: HostApp, given: Mapping[str, str]) -> dict[str, Any]:
     for network, card_id in zip(content["networks"], ids, strict=True):
         network["id"] = card_id
     return {**content, "svg": draw_xray(found)}
+
+
+@contextmanager
+def _host_at_rest() -> Generator[None]:
+    """Keeps the host from drawing, which would move weights and originals; does not wait for a picture.
+
+    Raises:
+        ModelError: One is being drawn.
+    """
+    if not call_queue.queue_lock.acquire(blocking=False):
+        raise ModelError("The base model is in use", remedy="Look again when the picture is drawn.")
+    try:
+        yield
+    finally:
+        call_queue.queue_lock.release()
 
 
 def _strengths(text: str, count: int) -> list[float]:

@@ -249,7 +249,9 @@ def _change(adapter: Adapter, multiplier: float, weight: Tensor) -> LowRank | Te
         raise AdapterError(reason)
     factors = adapter.low_rank()
     if factors is not None:
-        return LowRank(factors.up.float() * multiplier, factors.down)
+        # where the others' changes are, which are made beside the weight
+        up, down = (factor.to(weight.device) for factor in (factors.up, factors.down))
+        return LowRank(up.float() * multiplier, down)
     delta = adapter.delta(weight).float() * multiplier
     return delta.reshape(delta.shape[0], -1)
 

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from lib_lyco.catalog.index import Index
-from lib_lyco.errors import FileError
+from lib_lyco.errors import FileError, ModelError
+from lib_lyco.network.network import Network
 from tests.catalog.test_find import put
 from tests.host_unit.stand_in import stand_in_modules
 
@@ -230,6 +231,23 @@ def test_details_are_those_of_the_header(index: Index, shared: ModuleType) -> No
     assert found["Images"] == "5" and found["Resolutions"] == "512x768, 64x64"
     assert found["Hash"] == HASH[:12] and found["Trained on"] == "<b>.ckpt"
     assert "Clip skip" not in found and "Trained" not in found
+
+
+def test_an_x_ray_does_not_wait_for_a_picture(index: Index, shared: ModuleType) -> None:
+    family = lambda: ("sd1", None)  # noqa: E731
+    network = Network("x", "x", "sd1", {})
+    app = SimpleNamespace(
+        catalog=index,
+        cache=SimpleNamespace(load=lambda path: network),
+        engine=SimpleNamespace(weights=family),
+    )
+    given = {"ids": card(index, "plain").id}
+    lock = importlib.import_module("modules.call_queue").queue_lock
+    xray = feature("xray_json").xray_json
+    with lock, pytest.raises(ModelError, match="in use"):
+        xray(app, given)
+    assert [one["name"] for one in xray(app, given)["networks"]] == ["plain"]
+    assert not lock.locked()
 
 
 # --- who may ask
