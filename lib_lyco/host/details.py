@@ -12,7 +12,7 @@ from lib_lyco.files.hashes import short_hash
 from lib_lyco.files.metadata import Value, read_value
 
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
-_STATED: Mapping[str, str] = {
+STATED: Mapping[str, str] = {
     "ss_output_name": "Trained as",
     "ss_sd_model_name": "Trained on",
     "ss_clip_skip": "Clip skip",
@@ -37,7 +37,7 @@ def _all(card: Card, metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "Hash", short_hash(card.hash) if card.hash else ""
     yield "Modified", time_text(card.modified)
     yield "Trained", time_text(card.trained)
-    for key, label in _STATED.items():
+    for key, label in STATED.items():
         text = metadata.get(key, "")
         yield label, "" if text == "None" else text
     images = sum(_count(folder, "img_count") for folder in _objects(metadata, "ss_dataset_dirs").values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import importlib
 import io
@@ -10,7 +11,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from random import Random
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from PIL import Image
@@ -18,10 +19,14 @@ from PIL import Image
 from lib_lyco.catalog.index import Index
 from lib_lyco.errors import FileError, ModelError
 from lib_lyco.network.network import Network
+from tests.architecture import ROOT
 from tests.catalog.test_find import put
 from tests.host_unit.stand_in import stand_in_modules
 
 HASH = "c3" * 32
+BUCKETS = json.dumps(
+    {"buckets": {"0": {"resolution": [512, 768], "count": 5}, "1": {"resolution": [64, 64]}, "2": 0}}
+)
 
 
 @pytest.fixture
@@ -218,12 +223,9 @@ def test_a_chip_is_put_in_and_taken_out(shared: ModuleType) -> None:
 
 
 def test_details_are_those_of_the_header(index: Index, shared: ModuleType) -> None:
-    buckets = {
-        "buckets": {"0": {"resolution": [512, 768], "count": 5}, "1": {"resolution": [64, 64]}, "2": 0}
-    }
     metadata = {
         "ss_dataset_dirs": '{"1_a": {"img_count": 5}, "b": {"img_count": "x"}, "c": 7}',
-        "ss_bucket_info": json.dumps(buckets),
+        "ss_bucket_info": BUCKETS,
         "ss_clip_skip": "None",
         "ss_sd_model_name": "<b>.ckpt",
     }
@@ -234,13 +236,11 @@ def test_details_are_those_of_the_header(index: Index, shared: ModuleType) -> No
 
 
 def test_an_x_ray_does_not_wait_for_a_picture(index: Index, shared: ModuleType) -> None:
-    family = lambda: ("sd1", None)  # noqa: E731
-    network = Network("x", "x", "sd1", {})
-    app = SimpleNamespace(
-        catalog=index,
-        cache=SimpleNamespace(load=lambda path: network),
-        engine=SimpleNamespace(weights=family),
-    )
+    def load(path: Path) -> Network:
+        return Network(path.stem, "", "sd1", {})
+
+    engine = SimpleNamespace(weights=lambda: ("sd1", None))
+    app = SimpleNamespace(catalog=index, cache=SimpleNamespace(load=load), engine=engine)
     given = {"ids": card(index, "plain").id}
     lock = importlib.import_module("modules.call_queue").queue_lock
     xray = feature("xray_json").xray_json
@@ -248,6 +248,22 @@ def test_an_x_ray_does_not_wait_for_a_picture(index: Index, shared: ModuleType) 
         xray(app, given)
     assert [one["name"] for one in xray(app, given)["networks"]] == ["plain"]
     assert not lock.locked()
+
+
+def test_every_label_has_its_japanese(index: Index, shared: ModuleType) -> None:
+    japanese = json.loads((ROOT / "localizations" / "ja_JP.json").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "lib_lyco" / "ui" / "editor.py").read_text(encoding="utf-8"))
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.keyword))
+    labels = {node.value.value for node in calls if node.arg in ("label", "info") and is_text(node.value)}
+    assert len(labels) == 11
+    stated = dict.fromkeys(feature("details").STATED, "x")
+    facts = {"ss_dataset_dirs": '{"a": {"img_count": 1}}', "ss_bucket_info": BUCKETS}
+    labels |= {f"{label}:" for label, _ in feature("details").details(card(index, "a:b"), stated | facts)}
+    assert labels <= set(japanese)
+
+
+def is_text(node: ast.expr) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 # --- who may ask
