@@ -31,6 +31,7 @@ from tests.oracles.layers import noise
 
 PROMPT = "a red circle on a blue ground"
 EPS = torch.finfo(torch.float32).eps
+ATTENTION = "text_model.encoder.layers.3.self_attn"
 NEAR, FAR = 1.5, 1000
 """Roundings: ours is nearer to the formula than the first; what is further than the second is wrong."""
 
@@ -265,24 +266,71 @@ def test_one_unknown_layer_costs_no_other(models: Models) -> None:
 def test_every_network_acts_on_the_original_weight(models: Models, tags: str) -> None:
     """A LoRA beside a rotation. The builtin computes each from what the one before has left."""
     model = models.use("sd1")
-    rows = {row.name: row for row in RIGHT}
-    exact: dict[LayerName, Tensor] = {}
-    for name, row in (("added", rows["lora"]), ("turned", rows["diag-oft"])):
-        tensors: dict[str, Tensor] = {}
-        for layer in KERNEL:
-            weight = model.weight(layer, {})
-            parts = row.make(module(weight, None), 3)
-            tensors |= {f"{kohya(layer, 'sd1')}.{part}": value for part, value in parts.items()}
-            wide = {part: value.double() for part, value in parts.items()}
-            change = row.exact(wide, weight.double()) - weight.double()
-            exact[layer] = exact.get(layer, weight.double()) + change
-        model.host.write(name, tensors)
+    added = write_kinds(model, "added", dict.fromkeys(KERNEL, "lora"))
+    turned = write_kinds(model, "turned", dict.fromkeys(KERNEL, "diag-oft"))
     theirs, ours = (model.draw(tags, ours=own)[1] for own in (False, True))
+    for layer in KERNEL:
+        before = model.weight(layer, {})
+        exact = added[layer] + turned[layer] - before
+        assert roundings(model.weight(layer, ours), exact, before) <= NEAR
+        is_wrong = roundings(model.weight(layer, theirs), exact, before) > FAR
+        assert is_wrong == tags.startswith("<lora:added>")
+
+
+def test_some_of_an_attentions_projections(models: Models) -> None:
+    """OpenCLIP keeps q, k and v as one weight: the builtin changes it for all four or not at all."""
+    model = models.use("sd2")
+    layers = [LayerName("te1", f"{ATTENTION}.{leaf}") for leaf in ("q_proj", "v_proj")]
+    exact = write_kinds(model, "some", {layer: "lora" for layer in layers})
+    assert model.draw("<lora:some>", ours=False)[1] == {}
+    _, ours = model.draw("<lora:some>", ours=True)
+    assert set(ours) == {place(layers[0], "sd2").weight}
     for layer, value in exact.items():
         assert roundings(model.weight(layer, ours), value, model.weight(layer, {})) <= NEAR
-        assert (
-            roundings(model.weight(layer, theirs), value, model.weight(layer, {})) > FAR
-        ) == tags.startswith("<lora:added>")
+    key = LayerName("te1", f"{ATTENTION}.k_proj")
+    assert torch.equal(model.weight(key, ours), model.weight(key, {}))
+
+
+def test_each_projection_of_an_attention_by_another_algorithm(models: Models) -> None:
+    model = models.use("sd2")
+    kinds = {"q_proj": "lora", "k_proj": "ia3 on outputs", "v_proj": "full", "out_proj": "lokr, both split"}
+    exact = write_kinds(
+        model, "each", {LayerName("te1", f"{ATTENTION}.{leaf}"): kind for leaf, kind in kinds.items()}
+    )
+    drawn = [model.draw("<lora:each>", ours=own) for own in (False, True)]
+    for layer, value in exact.items():
+        for _, changed in drawn:
+            assert roundings(model.weight(layer, changed), value, model.weight(layer, {})) <= NEAR
+    assert alike(drawn[0][0], drawn[1][0])
+
+
+def test_a_constraint_of_zero_forbids_turning_in_sd_scripts(models: Models) -> None:
+    """The builtin takes it for no constraint, which is LyCORIS' rule."""
+    model = models.use("sdxl")
+    layer = LayerName("unet", "mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
+    parts = {"oft_blocks": noise(4, 32, 32, seed=1, scale=0.1), "alpha": torch.tensor(0.0)}
+    stem = "oft_unet_middle_block_1_transformer_blocks_0_attn1_to_q"
+    tensors = {f"{stem}.{part}": value for part, value in parts.items()}
+    model.host.write("forbidden", tensors, {"ss_network_module": "networks.oft"})
+    assert set(model.draw("<lora:forbidden>", ours=False)[1]) == {place(layer, "sdxl").weight}
+    assert model.draw("<lora:forbidden>", ours=True)[1] == {}
+    model.host.write("unlimited", tensors)
+    assert set(model.draw("<lora:unlimited>", ours=True)[1]) == {place(layer, "sdxl").weight}
+
+
+def write_kinds(model: Model, name: str, kinds: Mapping[LayerName, str]) -> dict[LayerName, Tensor]:
+    """Writes a file of algorithms by layer; what they make of the weights, in float64."""
+    rows = {row.name: row for row in RIGHT}
+    tensors: dict[str, Tensor] = {}
+    exact: dict[LayerName, Tensor] = {}
+    for seed, (layer, kind) in enumerate(kinds.items()):
+        weight = model.weight(layer, {})
+        parts = rows[kind].make(module(weight, None), seed)
+        tensors |= {f"{kohya(layer, model.family)}.{part}": value for part, value in parts.items()}
+        wide = {part: value.double() for part, value in parts.items()}
+        exact[layer] = rows[kind].exact(wide, weight.double())
+    model.host.write(name, tensors)
+    return exact
 
 
 def test_embeddings_in_a_network(models: Models) -> None:
