@@ -18,7 +18,7 @@ A POST carries a JSON object. Files are named by the `id` of their card and by n
 | POST `refresh` | | `revision`, `num_files`, `num_read`, `num_gone`, `problems`: folders and changed files were read anew |
 | GET `applied` | | `serial` (grows with each activation), `model`, `hires`, `rows`, `problems`: what the last one did |
 | GET `presets` | | `blocks` and `elements` (`name`, `weights`: block -> weight, or null where the tag's `x=` decides), `order` (the base model's blocks), `problems` |
-| GET `xray` | `ids` and, in their order, `te`, `unet`: separated by commas | `family`, `networks`, `together`, `overlaps`, `findings`, `svg` |
+| GET `xray` | `ids` and, in their order, `te`, `unet`: separated by commas; refused while a picture is drawn | `family`, `networks`, `together`, `overlaps`, `findings`, `svg` |
 | POST `parse` | `prompt` | `tags` |
 | POST `edit` | `prompt`, `at` (place in `tags`), `text` (the tag's, as a check) and `set` (option -> text) and/or `name`, or `remove` | `prompt`, `tags` |
 
