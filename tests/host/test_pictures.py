@@ -59,7 +59,8 @@ class Model:
 
     def weight(self, layer: LayerName, changed: Weights) -> Tensor:
         """A layer's weight, (o, i, ...), after a picture."""
-        return place(layer, self.family).of({**self.weights, **changed})
+        there = place(layer, self.family)
+        return there.of(changed if there.weight in changed else self.weights)
 
 
 class Models:
@@ -248,33 +249,18 @@ def test_every_dialect(models: Models, row: dialects.Row) -> None:
     assert alike(ours_drawn, theirs_drawn) == (len(known) == len(exact))
 
 
-def test_one_unknown_layer_costs_no_other(models: Models) -> None:
-    """The builtin drops the network that has it."""
-    model = models.use("sd1")
-    first, second, *_ = RIGHT[0].layers
-    parts = RIGHT[0].make(module(model.weight(first, {}), None), 1)
-    tensors = {f"{kohya(first, 'sd1')}.{part}": value for part, value in parts.items()}
-    tensors[f"{kohya(second, 'sd1')}.of_tomorrow.weight"] = torch.ones(4, 4)
-    model.host.write("half-known", tensors)
-    assert model.draw("<lora:half-known>", ours=False)[1] == {}
-    picture, ours = model.draw("<lora:half-known>", ours=True)
-    assert set(ours) == {place(first, "sd1").weight}
-    assert "applied 1 of 2" in picture.comments and "of_tomorrow" in picture.comments
-
-
-@pytest.mark.parametrize("tags", ["<lora:added><lora:turned>", "<lora:turned><lora:added>"])
-def test_every_network_acts_on_the_original_weight(models: Models, tags: str) -> None:
-    """A LoRA beside a rotation. The builtin computes each from what the one before has left."""
-    model = models.use("sd1")
-    added = write_kinds(model, "added", dict.fromkeys(KERNEL, "lora"))
-    turned = write_kinds(model, "turned", dict.fromkeys(KERNEL, "diag-oft"))
-    theirs, ours = (model.draw(tags, ours=own)[1] for own in (False, True))
-    for layer in KERNEL:
-        before = model.weight(layer, {})
-        exact = added[layer] + turned[layer] - before
-        assert roundings(model.weight(layer, ours), exact, before) <= NEAR
-        is_wrong = roundings(model.weight(layer, theirs), exact, before) > FAR
-        assert is_wrong == tags.startswith("<lora:added>")
+def test_a_constraint_of_zero_forbids_turning_in_sd_scripts(models: Models) -> None:
+    """The builtin takes it for no constraint, which is LyCORIS' rule."""
+    model = models.use("sdxl")
+    layer = LayerName("unet", "mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
+    parts = {"oft_blocks": noise(4, 32, 32, seed=1, scale=0.1), "alpha": torch.tensor(0.0)}
+    stem = "oft_unet_middle_block_1_transformer_blocks_0_attn1_to_q"
+    tensors = {f"{stem}.{part}": value for part, value in parts.items()}
+    model.host.write("forbidden", tensors, {"ss_network_module": "networks.oft"})
+    assert set(model.draw("<lora:forbidden>", ours=False)[1]) == {place(layer, "sdxl").weight}
+    assert model.draw("<lora:forbidden>", ours=True)[1] == {}
+    model.host.write("unlimited", tensors)
+    assert set(model.draw("<lora:unlimited>", ours=True)[1]) == {place(layer, "sdxl").weight}
 
 
 def test_some_of_an_attentions_projections(models: Models) -> None:
@@ -304,20 +290,6 @@ def test_each_projection_of_an_attention_by_another_algorithm(models: Models) ->
     assert alike(drawn[0][0], drawn[1][0])
 
 
-def test_a_constraint_of_zero_forbids_turning_in_sd_scripts(models: Models) -> None:
-    """The builtin takes it for no constraint, which is LyCORIS' rule."""
-    model = models.use("sdxl")
-    layer = LayerName("unet", "mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
-    parts = {"oft_blocks": noise(4, 32, 32, seed=1, scale=0.1), "alpha": torch.tensor(0.0)}
-    stem = "oft_unet_middle_block_1_transformer_blocks_0_attn1_to_q"
-    tensors = {f"{stem}.{part}": value for part, value in parts.items()}
-    model.host.write("forbidden", tensors, {"ss_network_module": "networks.oft"})
-    assert set(model.draw("<lora:forbidden>", ours=False)[1]) == {place(layer, "sdxl").weight}
-    assert model.draw("<lora:forbidden>", ours=True)[1] == {}
-    model.host.write("unlimited", tensors)
-    assert set(model.draw("<lora:unlimited>", ours=True)[1]) == {place(layer, "sdxl").weight}
-
-
 def write_kinds(model: Model, name: str, kinds: Mapping[LayerName, str]) -> dict[LayerName, Tensor]:
     """Writes a file of algorithms by layer; what they make of the weights, in float64."""
     rows = {row.name: row for row in RIGHT}
@@ -331,6 +303,35 @@ def write_kinds(model: Model, name: str, kinds: Mapping[LayerName, str]) -> dict
         exact[layer] = rows[kind].exact(wide, weight.double())
     model.host.write(name, tensors)
     return exact
+
+
+def test_one_unknown_layer_costs_no_other(models: Models) -> None:
+    """The builtin drops the network that has it."""
+    model = models.use("sd1")
+    first, second, *_ = RIGHT[0].layers
+    parts = RIGHT[0].make(module(model.weight(first, {}), None), 1)
+    tensors = {f"{kohya(first, 'sd1')}.{part}": value for part, value in parts.items()}
+    tensors[f"{kohya(second, 'sd1')}.of_tomorrow.weight"] = torch.ones(4, 4)
+    model.host.write("half-known", tensors)
+    assert model.draw("<lora:half-known>", ours=False)[1] == {}
+    picture, ours = model.draw("<lora:half-known>", ours=True)
+    assert set(ours) == {place(first, "sd1").weight}
+    assert "applied 1 of 2" in picture.comments and "of_tomorrow" in picture.comments
+
+
+@pytest.mark.parametrize("tags", ["<lora:added><lora:turned>", "<lora:turned><lora:added>"])
+def test_every_network_acts_on_the_original_weight(models: Models, tags: str) -> None:
+    """A LoRA beside a rotation. The builtin computes each from what the one before has left."""
+    model = models.use("sd1")
+    added = write_kinds(model, "added", dict.fromkeys(KERNEL, "lora"))
+    turned = write_kinds(model, "turned", dict.fromkeys(KERNEL, "diag-oft"))
+    theirs, ours = (model.draw(tags, ours=own)[1] for own in (False, True))
+    for layer in KERNEL:
+        before = model.weight(layer, {})
+        exact = added[layer] + turned[layer] - before
+        assert roundings(model.weight(layer, ours), exact, before) <= NEAR
+        is_wrong = roundings(model.weight(layer, theirs), exact, before) > FAR
+        assert is_wrong == tags.startswith("<lora:added>")
 
 
 def test_embeddings_in_a_network(models: Models) -> None:
