@@ -15,12 +15,12 @@ lyco.showDetails = async function(card, pane) {
 lyco.detailParts = function(card, pane, body) {
     const part = (title, ...children) => lyco.make("section", {}, lyco.make("h3", {}, title), ...children);
     const paragraph = (text) => lyco.make("p", {class: "lyco-text"}, text);
-    const row = ([label, text]) => lyco.make("tr", {}, lyco.make("th", {scope: "row"}, lyco.say(label)), lyco.make("td", {}, text));
+    const row = ([label, text]) => lyco.make("tr", {}, lyco.make("th", {scope: "row"}, label), lyco.make("td", {}, text));
     const table = (rows) => lyco.make("table", {class: "lyco-table"}, lyco.make("tbody", {}, ...rows.map(row)));
     const names = Object.entries(card.metadata);
     return [
         card.problem ? lyco.make("p", {class: "lyco-problem"}, card.problem) : null,
-        table(card.details),
+        table(card.details.map(([label, text]) => [lyco.say(`${label}:`), text])),
         card.evidence ? paragraph(card.evidence) : null,
         card.description ? part(lyco.say("Description"), paragraph(card.description)) : null,
         card.notes ? part(lyco.say("Notes"), paragraph(card.notes)) : null,
