@@ -23,6 +23,8 @@ Sort = Literal["name", "path", "created", "modified", "trained", "used", "most_u
 
 OTHER_BASE = "other base model"
 """The reason why a card is hidden while its network could not work."""
+HIDDEN_FOLDER = "hidden folder"
+"""The reason why a card is hidden until it is searched for: a folder of its path begins with a dot."""
 UNKNOWN_BASE = "unknown base model"
 """The reason why a card is hidden where only what surely works is wanted."""
 
@@ -112,8 +114,8 @@ def select(
         and (not query.starred or _of(kept, line).starred)
     ]
     shown, hidden = found, Counter[str]()
-    if query.base_family is not None and not query.show_hidden:
-        reasons = [(line, _why_hidden(line, query.base_family, query.hide_unknown)) for line in found]
+    if not query.show_hidden:
+        reasons = [(line, _why_hidden(line, query)) for line in found]
         shown = [line for line, reason in reasons if reason is None]
         hidden.update(reason for _, reason in reasons if reason is not None)
     return _sorted(shown, query, kept), hidden
@@ -168,12 +170,16 @@ def _has(line: Line, word: str) -> bool:
     return word in line.text or (HASH.fullmatch(word) is not None and line.entry.answers_to(word))
 
 
-def _why_hidden(line: Line, base: Family, hide_unknown: bool) -> str | None:
-    if not fits(line, base):
+def _why_hidden(line: Line, query: Query) -> str | None:
+    if not (query.text or query.folder) and "/." in f"/{line.entry.file.folder}":
+        return HIDDEN_FOLDER
+    if query.base_family is None:
+        return None
+    if not fits(line, query.base_family):
         return OTHER_BASE
     facts = line.facts
     known = facts.problem or facts.families or line.side.sd_version in _SD_VERSIONS
-    return UNKNOWN_BASE if hide_unknown and not known else None
+    return UNKNOWN_BASE if query.hide_unknown and not known else None
 
 
 def fits(line: Line | Card, base: Family) -> bool:

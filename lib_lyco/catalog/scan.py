@@ -87,10 +87,9 @@ def list_networks(folders: Sequence[str | os.PathLike[str]]) -> list[NetworkFile
 def list_folders(folders: Sequence[str | os.PathLike[str]]) -> Listing:
     """All network files below the folders: folder by folder, by name inside each.
 
-    Hidden files and folders are left out; links are followed, as the WebUI does. A folder that does
-    not exist holds nothing, one inside another is read once. Where an earlier folder has the same
-    name, the file's own folder stands before it: `LyCORIS/cat`. Of one name with two suffixes the
-    first of `SUFFIXES` counts.
+    Hidden folders count and links are followed, as in the WebUI. A folder that does not exist holds
+    nothing, one inside another is read once. Where an earlier folder has the same name, the file's own
+    folder stands before it: `LyCORIS/cat`. Of one name with two suffixes the first of `SUFFIXES` counts.
     """
     listing = Listing()
     taken: set[str] = set()
@@ -173,11 +172,11 @@ def _networks(files: Sequence[os.DirEntry[str]], below: str, folder: str) -> Ite
 
 
 def _entries(folder: str, listing: Listing) -> list[os.DirEntry[str]]:
-    """What stands in a folder, without what is hidden; nothing where it may not be read."""
+    """What stands in a folder, without what macOS leaves beside files; nothing where it may not be read."""
     listing.folders[folder] = modified_at(folder)
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if not entry.name.startswith("._")]
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

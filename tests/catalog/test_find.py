@@ -90,15 +90,20 @@ def test_first_folder_and_first_suffix_win(folder: Path, tmp_path: Path) -> None
     assert find_network("cat", [second, folder]) == second / "cat.safetensors"
 
 
-def test_broken_hidden_and_foreign_files_hide_nothing(folder: Path) -> None:
+def test_broken_and_foreign_files_hide_nothing(folder: Path) -> None:
     (folder / "broken.safetensors").write_bytes(b"broken")
     (folder / "notes.txt").write_text("x")
     (folder / ".cat.safetensors.0.tmp").write_bytes(b"x")
-    put(folder / ".trash" / "gone.safetensors")
+    (folder / "._cat.safetensors").write_bytes(b"left by macOS")
     names = [file.name for file in list_networks([folder])]
     assert names == ["My.Style v1", "broken", "cat", "old/anna", "old/cat", "people/anna"]
     assert find_network("style", [folder]).name == "My.Style v1.safetensors"
     assert find_network("broken", [folder]) == folder / "broken.safetensors"
+
+
+def test_hidden_folders_can_be_named(folder: Path) -> None:
+    put(folder / ".drafts" / "ann.safetensors")
+    assert find_network("ann", [folder]) == folder / ".drafts" / "ann.safetensors"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

@@ -51,3 +51,24 @@ def test_nothing_disappears_unexplained(
     page = index.search(query)
     assert [card.name for card in page.cards] == shown.split()
     assert page.hidden == hidden
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "hidden"),
+    [
+        (Query(), "", {"hidden folder": 1}),
+        (Query(text="draft"), "draft", {}),
+        (Query(show_hidden=True), "draft", {}),
+        (Query(folder="Lora/.drafts"), "draft", {}),
+    ],
+)
+def test_hidden_folders_show_what_is_looked_for(
+    tmp_path: Path, query: Query, shown: str, hidden: dict[str, int]
+) -> None:
+    (tmp_path / "Lora" / ".drafts").mkdir(parents=True)
+    write(tmp_path / "Lora" / ".drafts" / "draft.safetensors", "lora_unet_something", 8)
+    index = Index(None, [tmp_path / "Lora"])
+    index.scan()
+    page = index.search(query)
+    assert [card.name for card in page.cards] == shown.split()
+    assert page.hidden == hidden

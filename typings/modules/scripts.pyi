@@ -6,6 +6,7 @@ from modules.processing import Processed, StableDiffusionProcessing
 class ScriptRunner:
     infotext_fields: list[tuple[Any, Any]]
     """Components of scripts, each with what it takes from a pasted infotext."""
+
 class _AlwaysVisible: ...
 
 AlwaysVisible: _AlwaysVisible
