@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules import script_callbacks, scripts
+from modules import extensions, script_callbacks
 
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.probe import Missing
@@ -39,5 +39,7 @@ def _say(app: HostApp, missing: Sequence[Missing]) -> None:
 
 def find_rivals() -> list[str]:
     """What to tell about other extensions that are on."""
-    names = {Path(script.path).name for script in scripts.scripts_data}
-    return list(dict.fromkeys(told for name, told in RIVALS.items() if name in names))
+    # not by the host's list of scripts: a file that only hears callbacks is not in it
+    folders = [Path(extension.path) / "scripts" for extension in extensions.active()]
+    found = (told for name, told in RIVALS.items() if any((folder / name).is_file() for folder in folders))
+    return list(dict.fromkeys(found))

@@ -78,11 +78,12 @@ class FakeHost:
 
     def _initialize_rest(self) -> None:
         """What Reload UI does again. The real host loads the model beside all this."""
-        scripts, shared, extra_networks, ui_extra_networks, callbacks, api = (
+        scripts, shared, extensions, extra_networks, ui_extra_networks, callbacks, api = (
             importlib.import_module(f"modules.{name}")
             for name in (
                 "scripts",
                 "shared",
+                "extensions",
                 "extra_networks",
                 "ui_extra_networks",
                 "script_callbacks",
@@ -92,12 +93,9 @@ class FakeHost:
         disabled: list[str] = shared.opts.disabled_extensions
         folders = [*sorted((HERE / "builtin").iterdir()), *sorted((self.data_dir / "extensions").iterdir())]
         folders.sort(key=lambda folder: not _before_lora(folder))
-        files = [
-            path
-            for folder in folders
-            if folder.name not in disabled
-            for path in sorted((folder / "scripts").glob("*.py"))
-        ]
+        folders = [folder for folder in folders if folder.name not in disabled]
+        extensions.extensions[:] = [extensions.Extension(str(folder)) for folder in folders]
+        files = [path for folder in folders for path in sorted((folder / "scripts").glob("*.py"))]
         scripts.load_scripts(files)
         assert shared.sd_model is not None
         ui_extra_networks.initialize()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.host.conftest import Start
-from tests.host.driver import Host
+from tests.host.driver import Host, make_data_dir
+from tests.host.networks import write_all
 
 PROMPT = "a red circle on a blue ground"
 TAGGED = f"{PROMPT} <lora:alpha>"
@@ -60,6 +62,22 @@ def test_disabled_and_enabled_again(host: Host, start: Start) -> None:
     off.transport.stop()
     on = start("--api", data_dir=off.data_dir)
     assert on.txt2img(TAGGED).distance(tagged) == 0
+
+
+def test_others_that_do_the_same_are_told_once(start: Start, tmp_path: Path) -> None:
+    """By their files, which need not have a script with controls: a1111-sd-webui-lycoris has none."""
+    data_dir = make_data_dir(tmp_path / "data")
+    write_all(data_dir / "models" / "Lora")
+    folder = data_dir / "extensions" / "rival" / "scripts"
+    folder.mkdir(parents=True)
+    for script in ("lyco_script.py", "loractl.py", "lora_block_weight.py"):
+        (folder / script).write_text('"""Hears callbacks only."""\n', encoding="utf-8")
+    beside = start("--api", data_dir=data_dir)
+    (line,) = our_lines(beside)
+    first, second = beside.txt2img(TAGGED).comments, beside.txt2img(TAGGED).comments
+    for name in ("a1111-sd-webui-lycoris", "sd-webui-loractl", "sd-webui-lora-block-weight"):
+        assert f"{name} is on, too" in line
+        assert (f"{name} is on, too" in first, f"{name} is on, too" in second) == (True, False)
 
 
 def test_without_the_builtin(host: Host, start: Start) -> None:
