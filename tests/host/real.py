@@ -43,6 +43,11 @@ class RealHost:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def address(self) -> str:
+        """Of its page, without a slash at the end."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def log(self) -> str:
         """Everything it printed."""
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -86,7 +91,7 @@ class RealHost:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """One request: status and answer."""
-        address = f"http://127.0.0.1:{self._port}{path}?{urllib.parse.urlencode(query or {})}"
+        address = f"{self.address}{path}?{urllib.parse.urlencode(query or {})}"
         sent = {"Content-Type": "application/json", **(headers or {})}
         if user:
             sent["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
@@ -105,7 +110,7 @@ class RealHost:
         name, _, password = user.partition(":")
         form = urllib.parse.urlencode({"username": name, "password": password}).encode()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/login", form) as answer:
+            with urllib.request.urlopen(f"{self.address}/login", form) as answer:
                 cookies = answer.headers.get_all("Set-Cookie")
         except urllib.error.HTTPError:
             return ""
