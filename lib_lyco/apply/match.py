@@ -11,7 +11,6 @@ from torch import nn
 from lib_lyco.algos.adapter import Adapter
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.naming.layer import Component, LayerName
-from lib_lyco.network.check import num_not_finite
 from lib_lyco.network.network import Network
 
 LATENT_CHANNELS = 4
@@ -90,8 +89,6 @@ def _pair(
         if layer.component not in components:
             return f"the model has no {layer.component}"
         return "the model has no such layer"
-    if any(num_not_finite(tensor) for tensor in adapter.tensors().values()):
-        return "its tensors hold NaN or Inf"
     pairs: list[Pair] = []
     for target in places:
         pair = _fit(target, adapter, places)

@@ -5,8 +5,8 @@ The format (huggingface/safetensors, README "Format"): 8 bytes n, little-endian;
 the tensors' bytes, which fill the rest of the file without gap or overlap. n is at most 100 MB.
 
 The JSON is read entry by entry instead of as one tree: a hostile header can then neither nest
-deeply nor grow into a tree many times its own size. Entries in the very form in which the reference
-implementation writes them, which nearly all are, are taken by one regular expression.
+deeply nor grow into a tree many times its own size. `plain` has the short way for what the reference
+implementation writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn, cast
@@ -24,6 +24,7 @@ from typing import BinaryIO, NamedTuple, NoReturn, cast
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import read_exactly, reading
 from lib_lyco.files.dtype import STORED
+from lib_lyco.files.plain import PLAIN_ENTRY, TensorInfo, plain_info, read_plain
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
@@ -36,13 +37,6 @@ _METADATA_FIRST = f'{{"{METADATA_KEY}":'
 _MAX_ENTRY_CHARS = 4096
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
-_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
-_PLAIN_ENTRY = re.compile(
-    r'"(?P<key>[^"\\\x00-\x1f]*)":{"dtype":"(?P<dtype>\w+)",'
-    rf'"shape":\[(?P<shape>(?:{_NUMBER}(?:,{_NUMBER}){{0,9}})?)\],'
-    rf'"data_offsets":\[(?P<start>{_NUMBER}),(?P<end>{_NUMBER})\]}},'
-)
-"""An entry as the reference implementation writes it, another one after it."""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -56,23 +50,11 @@ _TEXT = json.JSONDecoder()
 _ENTRY = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-class TensorInfo(NamedTuple):
-    """Where one tensor lies and what it is."""
-
-    dtype: str
-    """As the format names it: `F32`, `BF16`, ..."""
-    shape: tuple[int, ...]
-    start: int
-    """First byte, counted from `Header.data_start`."""
-    end: int
-    """One past the last byte."""
-
-
 @dataclass(frozen=True)
 class Header:
     """All that a file says before its tensors."""
 
-    tensors: dict[str, TensorInfo]
+    tensors: Mapping[str, TensorInfo]
     """In the file's order."""
     metadata: dict[str, str]
     data_start: int
@@ -157,6 +139,20 @@ def _split_metadata(text: str, path: Path) -> tuple[dict[str, str], str]:
 def parse_header(file: BinaryIO, path: Path) -> Header:
     """As `read_header`, from an open file; leaves its position at the first tensor's byte."""
     text = _header_text(file, path)
+    data_start = file.tell()
+    data_size = os.fstat(file.fileno()).st_size - data_start
+    if text.startswith(_METADATA_FIRST):
+        found, rest = _split_metadata(text, path)
+        plain = read_plain(rest)
+        if plain is not None and plain.size == data_size:
+            return Header(plain.tensors, found, data_start, data_size)
+    tensors, metadata = _read_entries(text, path)
+    _demand_gapless(tensors, data_size, path)
+    return Header(tensors, metadata, data_start, data_size)
+
+
+def _read_entries(text: str, path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    """All tensors, and the metadata, whatever the form they are written in."""
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] | None = None
     for key, value in _Reader(text, path).entries():
@@ -166,10 +162,7 @@ def parse_header(file: BinaryIO, path: Path) -> Header:
             tensors[key] = value
         else:
             metadata = value
-    data_start = file.tell()
-    data_size = os.fstat(file.fileno()).st_size - data_start
-    _demand_gapless(tensors, data_size, path)
-    return Header(tensors, metadata or {}, data_start, data_size)
+    return tensors, metadata or {}
 
 
 def _header_text(file: BinaryIO, path: Path) -> str:
@@ -231,13 +224,12 @@ class _Reader:
 
     def _plain_entries(self) -> Iterator[tuple[str, TensorInfo]]:
         """Yields the entries that stand here in the plain form, up to the first in another."""
-        while (plain := _PLAIN_ENTRY.match(self.text, self.at)) is not None:
-            key, dtype, shape, start, end = plain.groups()
+        while (plain := PLAIN_ENTRY.match(self.text, self.at)) is not None:
+            key = plain["key"]
             if key == METADATA_KEY:
                 return
             self.at = plain.end()
-            sizes = tuple(map(int, shape.split(","))) if shape else ()
-            yield key, _agreeing(TensorInfo(dtype, sizes, int(start), int(end)), key, self.path)
+            yield key, _agreeing(plain_info(plain), key, self.path)
 
     def _members(self) -> Iterator[str]:
         """Yields the keys of an object; the caller reads each value before asking for the next."""

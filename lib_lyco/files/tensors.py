@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,6 +53,8 @@ class PendingContent:
 
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
+    views: dict[str, Tensor] | None
+    """The tensors, with any values until `content` returns; None where some have to be copied then."""
     content: Callable[[], Content]
     """Waits for the values. Raises FileError as `read_content`."""
 
@@ -106,25 +108,26 @@ def begin_content(path: str | os.PathLike[str]) -> PendingContent:
         filled = pool.submit(_fill, buffer, file, place, opened.pop_all())
         pool.shutdown(wait=False)
     views = _views(buffer, header, place)
+    is_aligned = not any(_is_misaligned(info, header) for info in header.tensors.values())
+    # made while the file is read: a view needs no values, a copy does
+    stretches = _stretches(buffer, header, place) if is_aligned else None
 
     def content() -> Content:
         is_proven = filled.result() == state and state.is_settled(time.time_ns())
         data = _bytes(buffer)
         content_id = state.content_id(data[: header.data_start]) if is_proven else hash_content(data)
-        tensors = _aligned(views, header, place)
-        return Content(tensors, header.metadata, content_id, _stretches(buffer, header, place))
+        tensors = views if is_aligned else _aligned(views, header, place)
+        return Content(tensors, header.metadata, content_id, stretches or _stretches(buffer, header, place))
 
-    return PendingContent(
-        {key: info.shape for key, info in header.tensors.items()}, header.metadata, content
-    )
+    shapes = {key: info.shape for key, info in header.tensors.items()}
+    return PendingContent(shapes, header.metadata, views if is_aligned else None, content)
 
 
 def _begin_pickled(file: BinaryIO, path: Path) -> PendingContent:
     tensors = read_pickled(file, path)
     content = Content(tensors, {}, hash_content(_bytes(_whole(file, path))), tuple(tensors.values()))
-    return PendingContent(
-        {key: tuple(tensor.shape) for key, tensor in tensors.items()}, {}, lambda: content
-    )
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    return PendingContent(shapes, {}, tensors, lambda: content)
 
 
 def _fill(buffer: Tensor, file: BinaryIO, path: Path, opened: ExitStack) -> FileState:
@@ -174,10 +177,14 @@ def _views(buffer: Tensor, header: Header, path: Path) -> dict[str, Tensor]:
     return views
 
 
+def _is_misaligned(info: TensorInfo, header: Header) -> bool:
+    return (header.data_start + info.start) % STORED[info.dtype].size != 0
+
+
 def _aligned(views: dict[str, Tensor], header: Header, path: Path) -> dict[str, Tensor]:
     """The same, once the values are there: what is misaligned is copied."""
     for key, info in header.tensors.items():
-        if (header.data_start + info.start) % STORED[info.dtype].size:
+        if _is_misaligned(info, header):
             views[key] = _shaped(views[key], key, info, path)
     return views
 
@@ -230,9 +237,9 @@ def _demand_dtype(key: str, info: TensorInfo, path: Path) -> torch.dtype:
     return dtype
 
 
-def _chosen(found: dict[str, Item], keys: Collection[str] | None, path: Path) -> dict[str, Item]:
+def _chosen(found: Mapping[str, Item], keys: Collection[str] | None, path: Path) -> dict[str, Item]:
     if keys is None:
-        return found
+        return dict(found)
     missing = [key for key in keys if key not in found]
     if missing:
         raise FileError("The file lacks a tensor", where=str(path), expected=f"{missing[0]!r}")

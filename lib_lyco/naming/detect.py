@@ -72,8 +72,12 @@ def detect_family(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, 
 
     Raises nothing: a file that nobody can place has `family` None, and the evidence says why.
     """
+    return detect_beside(shapes, read_claim(metadata))
+
+
+def detect_beside(shapes: Mapping[str, tuple[int, ...]], claim: Claim | None) -> Detection:
+    """As `detect_family`, with the metadata's claim."""
     stems = _parts_by_stem(shapes)
-    claim = read_claim(metadata)
     layers = _layers_by_stem(stems)
     # what one of our families knows gives no other model away (tested)
     foreign = foreign_by_names(flatten(stem) for stem in stems if not layers[stem])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from torch import Tensor
@@ -13,10 +13,11 @@ from lib_lyco.algos.adapter import Adapter
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
 from lib_lyco.errors import AdapterError
-from lib_lyco.files.tensors import Content
-from lib_lyco.naming.detect import Detection, detect_family
+from lib_lyco.files.tensors import Content, PendingContent
+from lib_lyco.naming.claim import Claim, read_claim
+from lib_lyco.naming.detect import Detection, detect_beside
 from lib_lyco.naming.layer import Component, LayerName
-from lib_lyco.network.check import num_not_finite
+from lib_lyco.network.check import all_finite, num_not_finite
 from lib_lyco.network.group import Groups, group_keys
 from lib_lyco.network.network import Network, UnknownKey
 
@@ -30,6 +31,10 @@ _DIFFUSERS_NAMES_SD3: Mapping[Component, str] = MappingProxyType(
 )
 
 
+_NUM_REMEMBERED = 16
+"""Outlines."""
+
+
 @dataclass(frozen=True)
 class Outline:
     """What a file's names, shapes and metadata say, before any value is looked at."""
@@ -39,10 +44,24 @@ class Outline:
     metadata: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _Layers:
+    adapters: Mapping[LayerName, Adapter]
+    unknown: tuple[UnknownKey, ...]
+
+
 def outline_network(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> Outline:
     """Finds the base-model family, and each key's place in it."""
-    detection = detect_family(shapes, metadata)
-    return Outline(detection, group_keys(shapes, detection), metadata)
+    return Outline(*_understand(tuple(shapes.items()), read_claim(metadata)), metadata)
+
+
+@lru_cache(_NUM_REMEMBERED)
+def _understand(
+    shapes: tuple[tuple[str, tuple[int, ...]], ...], claim: Claim | None
+) -> tuple[Detection, Groups]:
+    """Files of one trainer's settings have the same names and shapes."""
+    detection = detect_beside(dict(shapes), claim)
+    return detection, group_keys((key for key, _ in shapes), detection)
 
 
 def decode_network(
@@ -51,7 +70,7 @@ def decode_network(
     """Understands a file's tensors. One layer's fault never costs another its adapter.
 
     Args:
-        tensors: By key. Tensors on the meta device do: whatever needs no values is then decoded.
+        tensors: By key. Tensors on the meta device do: no value is needed to decode.
         metadata: The file's metadata.
         name: What the network is called: its file name without extension.
         content_id: As `files.tensors.Content.content_id`.
@@ -60,25 +79,43 @@ def decode_network(
         The network; it may be empty. Each key is in exactly one of its three groups.
     """
     outline = outline_network({key: tuple(tensor.shape) for key, tensor in tensors.items()}, metadata)
-    return decode_outline(outline, Content(dict(tensors), dict(metadata), content_id, ()), name)
+    content = Content(dict(tensors), dict(metadata), content_id, ())
+    return _network(outline, content, name, _decode_layers(outline, tensors, is_finite=False))
 
 
-def decode_outline(outline: Outline, content: Content, name: str) -> Network:
-    """As `decode_network`, for a file that was outlined already."""
-    if not content.stretches:
-        return _decode_layers(outline, content, name, is_finite=False)
-    # All values are looked at beside the decoding; which of them is bad is asked only if one is.
-    with ThreadPoolExecutor(1) as pool:
-        num_bad = pool.submit(lambda: sum(map(num_not_finite, content.stretches)))
-        network = _decode_layers(outline, content, name, is_finite=True)
-        if num_bad.result() == 0:
-            return network
-    return _decode_layers(outline, content, name, is_finite=False)
+def decode_pending(outline: Outline, pending: PendingContent, name: str) -> Network:
+    """As `decode_network`, for a file on its way into memory, which was outlined already.
+
+    Raises:
+        FileError: As `PendingContent.content`.
+    """
+    layers = None if pending.views is None else _decode_layers(outline, pending.views, is_finite=True)
+    content = pending.content()
+    # which values are bad is asked only if one is
+    if layers is None or not all_finite(content.stretches):
+        layers = _decode_layers(outline, content.tensors, is_finite=False)
+    return _network(outline, content, name, layers)
 
 
-def _decode_layers(outline: Outline, content: Content, name: str, *, is_finite: bool) -> Network:
-    tensors, family = content.tensors, outline.detection.family
-    names = _DIFFUSERS_NAMES_SD3 if family == "sd3" else _DIFFUSERS_NAMES
+def _network(outline: Outline, content: Content, name: str, layers: _Layers) -> Network:
+    embeddings = {
+        embedding: {tensor_name: content.tensors[key] for tensor_name, key in keys.items()}
+        for embedding, keys in outline.groups.embeddings.items()
+    }
+    return Network(
+        name=name,
+        content_id=content.content_id,
+        family=outline.detection.family,
+        adapters=layers.adapters,
+        embeddings=embeddings,
+        unknown=layers.unknown,
+        metadata=content.metadata,
+    )
+
+
+def _decode_layers(outline: Outline, tensors: Mapping[str, Tensor], *, is_finite: bool) -> _Layers:
+    """Decodes every layer; if `is_finite`, no value is looked at."""
+    names = _DIFFUSERS_NAMES_SD3 if outline.detection.family == "sd3" else _DIFFUSERS_NAMES
     hints = {
         component: Hints.from_metadata(outline.metadata, prefix) for component, prefix in names.items()
     }
@@ -92,19 +129,7 @@ def _decode_layers(outline: Outline, content: Content, name: str, *, is_finite: 
         if adapter is not None:
             adapters[layer] = adapter
         unknown += [UnknownKey(keys[part], reason) for part, reason in faults.items()]
-    embeddings = {
-        embedding: {tensor_name: tensors[key] for tensor_name, key in keys.items()}
-        for embedding, keys in outline.groups.embeddings.items()
-    }
-    return Network(
-        name=name,
-        content_id=content.content_id,
-        family=family,
-        adapters=adapters,
-        embeddings=embeddings,
-        unknown=tuple(unknown),
-        metadata=content.metadata,
-    )
+    return _Layers(adapters, tuple(unknown))
 
 
 def _not_finite(parts: Mapping[str, Tensor]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib_lyco.errors import NetworkFormatError
 from lib_lyco.files.tensors import begin_content
-from lib_lyco.network.decode import decode_outline, outline_network
+from lib_lyco.network.decode import decode_pending, outline_network
 from lib_lyco.network.network import Network
 
 
@@ -22,7 +22,7 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     place = Path(path)
     pending = begin_content(place)
     outline = outline_network(pending.shapes, pending.metadata)
-    network = decode_outline(outline, pending.content(), place.stem)
+    network = decode_pending(outline, pending, place.stem)
     if network.adapters or network.embeddings:
         return network
     detection = outline.detection

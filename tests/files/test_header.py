@@ -47,6 +47,24 @@ def test_header_without_metadata_or_tensors_is_read(tmp_path: Path) -> None:
     assert read_metadata(written(tmp_path, {"a": F32_2})) == {}
 
 
+def test_files_of_the_same_layout_have_their_own_metadata_and_size(tmp_path: Path) -> None:
+    tensors = mixed_tensors()
+    for number in range(3):
+        path = tmp_path / f"{number}.safetensors"
+        save_file(tensors, path, metadata={"n": "x" * number})
+        header = read_header(path)
+        with safe_open(path, "pt") as reference:
+            assert header.metadata == reference.metadata()
+            assert set(header.tensors) == set(reference.keys())
+        assert header.data_start + header.data_size == path.stat().st_size
+    for size, what in ((-1, "truncated"), (1, "goes on")):
+        data = path.read_bytes()
+        odd = tmp_path / "odd.safetensors"
+        odd.write_bytes(data[:-1] if size < 0 else data + b"x")
+        with pytest.raises(FileError, match=what):
+            read_header(odd)
+
+
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["as the reference", "spaced"])
 def test_entries_are_read_alike_in_every_spacing_and_place(
     tmp_path: Path, separators: tuple[str, str]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lib_lyco.algos.hints import Hints
+from lib_lyco.algos.registry import decode
 from lib_lyco.naming.layer import LayerName
 from lib_lyco.network.check import num_not_finite
 from lib_lyco.network.decode import decode_network
 from lib_lyco.network.network import Network
+from tests.algos.samples import ALL
 from tests.network.samples import CONV, TEXT, Q, lora, small_network
 
 Q_LAYER = LayerName("unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")
@@ -122,6 +127,30 @@ def test_meta_tensors_decode_without_values() -> None:
     tensors = {key: tensor.to("meta") for key, tensor in small_network().items() if "alpha" not in key}
     network = decoded(tensors)
     assert network.adapters[Q_LAYER].rank == 2
+
+
+@pytest.mark.parametrize("algo", sorted(ALL))
+def test_layer_may_be_decoded_before_its_values_are_there(algo: str) -> None:
+    parts = ALL[algo]((16, 16), 4, 0)
+    hints = Hints()
+    early = decode({part: tensor.to("meta") for part, tensor in parts.items()}, hints)
+    late = decode(parts, hints)
+    assert type(early.adapter) is type(late.adapter) and early.leftover == late.leftover
+    held = late.adapter.tensors()
+    assert early.adapter.tensors().keys() == held.keys()
+    # what is a copy would keep the values of the moment
+    assert all(tensor.untyped_storage().data_ptr() in _pointers(parts) for tensor in held.values())
+
+
+def _pointers(parts: Mapping[str, Tensor]) -> set[int]:
+    return {tensor.untyped_storage().data_ptr() for tensor in parts.values()}
+
+
+def test_network_of_two_claims_is_told_apart() -> None:
+    tensors = lora(CONV, 1280, 11520)  # the same layer in both
+    claims = ("sd_v1", "sd_v2", "sd_v1")
+    families = [decoded(tensors, {"ss_base_model_version": claim}).family for claim in claims]
+    assert families == ["sd1", "sd2", "sd1"]
 
 
 PIECES = st.sampled_from(
