@@ -46,8 +46,12 @@ class FileState:
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     def is_settled(self, now_ns: int) -> bool:
-        """Whether another content would show in another state."""
-        return now_ns - max(self.mtime_ns, self.ctime_ns) > TICK_NS
+        """Whether another content would show in another state.
+
+        Some network drives and FUSE file systems number no files; there two files of one size, copied
+        at once, have one state.
+        """
+        return self.inode != 0 and now_ns - max(self.mtime_ns, self.ctime_ns) > TICK_NS
 
     def content_id(self, header: memoryview) -> str:
         """An identity for the content of a settled file, from its state and its first bytes."""

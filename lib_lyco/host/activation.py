@@ -59,9 +59,10 @@ class LycoNetwork(extra_networks.ExtraNetwork):
         """Before each batch and its second pass; also while a model loads, when `p` is a shell."""
         if self._takeover.leave(p, params_list):
             return
-        refusal = self._takeover.refusal(p) if params_list else None
+        given = self._takeover.hand_over(self, p, params_list)
+        refusal = self._takeover.refusal(p) if given else None
         if refusal is None:
-            self._app.engine.begin(p, self._takeover.tags(self, p, params_list))
+            self._app.engine.begin(p, self._takeover.tags(self, p, given))
         else:
             self._app.engine.begin(p, (), (refusal,))
 

@@ -77,6 +77,22 @@ class Takeover:
         builtin.extra_network_lora.activate(p, given)
         return True
 
+    def hand_over(
+        self, ours: ExtraNetwork, p: StableDiffusionProcessing, given: list[ExtraNetworkParams]
+    ) -> list[ExtraNetworkParams]:
+        """Passes `<lora:>` on where the option is off for this picture alone; returns the tags left to us.
+
+        `override_settings` set an option without a word to anybody, so the registry is as before. It
+        stays: the host goes through it, and would call the builtin again, with nothing.
+        """
+        if self._app.options.own_lora or extra_network_registry.get(SHARED) is not ours:
+            return given
+        theirs = _tags_of(p, SHARED)
+        builtin = find_builtin()
+        if builtin is not None and _is_active(builtin):
+            builtin.extra_network_lora.activate(p, theirs)
+        return [tag for tag in given if not any(tag is other for other in theirs)]
+
     def refusal(self, p: StableDiffusionProcessing) -> LycoError | None:
         """Why our tags cannot act in a picture, where the builtin owns `<lora:>` and acts in it too."""
         builtin = find_builtin()

@@ -66,6 +66,16 @@ def test_lora_is_given_back_and_taken_again(host: Host) -> None:
     assert host.txt2img(PROMPT).distance(clean) == 0
 
 
+def test_lora_is_the_builtins_for_one_picture(host: Host) -> None:
+    clean, tagged = host.txt2img(PROMPT), f"{PROMPT} <lora:alpha>"
+    ours = host.txt2img(tagged)
+    host.txt2img(tagged, override_settings={"lyco_own_lora": False})
+    assert host.ask("builtin") == {"loaded": ["alpha"]}
+    assert host.txt2img(tagged).distance(ours) == 0
+    assert host.ask("builtin") == {"loaded": []}
+    assert host.txt2img(PROMPT).distance(clean) == 0
+
+
 def test_both_at_once_is_refused_and_told(host: Host) -> None:
     host.set_options(lyco_own_lora=False)
     picture = host.txt2img(f"{PROMPT} <lora:alpha> <lyco:beta>")

@@ -75,6 +75,14 @@ def test_plain_networks_are_the_builtins(webui: Host, tags: str) -> None:
     assert ours.like(theirs)
 
 
+def test_the_builtins_network_for_one_picture(webui: Host) -> None:
+    tagged = f"{PROMPT} <lora:alpha:0.7>"
+    ours = webui.txt2img(tagged)
+    theirs = webui.txt2img(tagged, override_settings={"lyco_own_lora": False})
+    assert theirs.like(ours)
+    assert theirs.distance(webui.txt2img(PROMPT)) > 10
+
+
 def test_beside_a_hypernetwork(webui: Host) -> None:
     generator, width = torch.Generator().manual_seed(0), 32
     layers = {
