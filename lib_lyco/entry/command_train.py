@@ -43,18 +43,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def stopping_on_interrupt(stop: Stop) -> Generator[None]:
-    """Makes the first Ctrl-C a request to stop; the second one interrupts as usual."""
+    """Makes the first Ctrl-C or SIGTERM a request to stop; the second one acts as usual."""
 
-    def request(_number: int, _frame: FrameType | None) -> None:
+    def request(number: int, _frame: FrameType | None) -> None:
         complain("Stopping after this step; what is trained is saved. Ctrl-C again to stop at once.")
         stop.request()
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(number, previous[signal.Signals(number)])
 
-    previous = signal.signal(signal.SIGINT, request)
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def show(events: Iterable[Event]) -> None:

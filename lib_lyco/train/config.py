@@ -30,16 +30,23 @@ class TrainConfig:
 
     # What to train on
     images: str = option(
-        "", "data", "Folder of images: any folder, a folder 10_name, or a parent of such folders."
+        "",
+        "data",
+        "Folder of images: any folder, a folder 10_name, or a parent of such folders.",
+        free=True,
     )
     repeats: int = option(
         10,
         "data",
         "How often an epoch shows each image of a folder without a number in front of its name.",
         low=1,
+        free=True,
     )
     caption_extension: str = option(
-        "", "data", "Extension of the caption files, like .txt; empty finds .txt and .caption by itself."
+        "",
+        "data",
+        "Extension of the caption files, like .txt; empty finds .txt and .caption by itself.",
+        free=True,
     )
     resolution: tuple[int, int] = option(
         (512, 512),
@@ -72,18 +79,25 @@ class TrainConfig:
         "data",
         "Keep encoded images in memory, on disk for later runs too, or not at all.",
         choices=("memory", "disk", "off"),
+        free=True,
     )
     cache_folder: str = option(
         "",
         "data",
         "Where latent_cache = disk keeps its files; empty uses a folder inside the output folder.",
+        free=True,
     )
     workers: int = option(
-        0, "data", "Threads that prepare images ahead; 0 prepares them when needed.", low=0, high=64
+        0,
+        "data",
+        "Threads that prepare images ahead; 0 prepares them when needed.",
+        low=0,
+        high=64,
+        free=True,
     )
 
     # What is trained
-    base_model: str = option("", "network", "Checkpoint file of the base model.")
+    base_model: str = option("", "network", "Checkpoint file of the base model.", free=True)
     algo: str = option("lora", "network", "The algorithm.", choices=ALGOS)
     rank: int = option(16, "network", "Inner dimension of each layer's adapter.", low=1, high=1024)
     alpha: float = option(
@@ -126,8 +140,10 @@ class TrainConfig:
     )
 
     # How it is optimised
-    epochs: int = option(10, "optimisation", "How often the whole data is seen.", low=1)
-    max_steps: int | None = option(None, "optimisation", "Number of steps; overrides epochs.", low=1)
+    epochs: int = option(10, "optimisation", "How often the whole data is seen.", low=1, free=True)
+    max_steps: int | None = option(
+        None, "optimisation", "Number of steps; overrides epochs.", low=1, free=True
+    )
     learning_rate: float = option(
         1e-4, "optimisation", "Learning rate of every component without its own.", low=0
     )
@@ -150,21 +166,38 @@ class TrainConfig:
         "fp32", "optimisation", "Compute dtype of the base model and the adapters.", choices=PRECISIONS
     )
     gradient_checkpointing: bool = option(
-        False, "optimisation", "Less memory for more time; the result is the same."
+        False, "optimisation", "Less memory for more time; the result is the same.", free=True
     )
     seed: int = option(
         0, "optimisation", "Decides initial weights, order, noise and timesteps.", low=0, high=2**63 - 1
     )
 
     # What is written
-    output: str = option("output", "saving", "Folder of the files written.")
-    name: str = option("network", "saving", "File name without its extension.")
+    output: str = option("output", "saving", "Folder of the files written.", free=True)
+    name: str = option("network", "saving", "File name without its extension.", free=True)
     save_every_epochs: int = option(
-        0, "saving", "Save after every so many epochs; 0 saves at the end only.", low=0
+        0, "saving", "Save after every so many epochs; 0 saves at the end only.", low=0, free=True
     )
-    save_every_steps: int = option(0, "saving", "Save after every so many steps; 0 is off.", low=0)
-    save_precision: str = option("fp16", "saving", "Dtype of the saved tensors.", choices=PRECISIONS)
-    comment: str = option("", "saving", "Text kept in the file's metadata.")
+    save_every_steps: int = option(
+        0, "saving", "Save after every so many steps; 0 is off.", low=0, free=True
+    )
+    save_precision: str = option(
+        "fp16", "saving", "Dtype of the saved tensors.", choices=PRECISIONS, free=True
+    )
+    comment: str = option("", "saving", "Text kept in the file's metadata.", free=True)
+    resume: str = option(
+        "",
+        "saving",
+        "Go on from a state: its file, a folder (the newest of this name), or auto (the output folder's).",
+        free=True,
+    )
+    keep_states: int = option(
+        1,
+        "saving",
+        "Resume states kept, newest first, one written with every save; 0 writes none.",
+        low=0,
+        free=True,
+    )
 
     def __post_init__(self) -> None:
         for declaration in declarations(type(self)):

@@ -15,9 +15,11 @@ SaveReason = Literal["epoch", "step", "final", "stopped", "rescue"]
 
 @dataclass(frozen=True)
 class Started:
-    """The run begins; nothing has been trained yet."""
+    """The run begins, or goes on; in this process nothing has been trained yet."""
 
     plan: Plan
+    step: int = 0
+    """How many steps the state it was resumed from has."""
 
 
 @dataclass(frozen=True)

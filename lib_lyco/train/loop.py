@@ -28,6 +28,7 @@ from lib_lyco.train.plan import Plan
 from lib_lyco.train.precision import Precision
 from lib_lyco.train.save import Saver, epoch_suffix, step_suffix
 from lib_lyco.train.seed import derived_generator
+from lib_lyco.train.state import State, StateStore
 from lib_lyco.train.text import Texts
 
 
@@ -70,8 +71,13 @@ class Run:
     optimisation: Optimisation
     precision: Precision
     saving: Saving
+    states: StateStore
+    started_at: float
+    """When the run was first started; seconds since 1970."""
     clock: Callable[[], float]
     """Seconds; any origin."""
+    resumed: State | None = None
+    """Where to go on from; network and optimiser have taken it up already."""
 
     @property
     def seed(self) -> int:
@@ -82,34 +88,42 @@ class Run:
 class _Progress:
     """Where the run is, and how its loss goes."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float]) -> None:
-        self.step = 0
-        self.epoch = 0
-        self.loss = math.nan
+    def __init__(self, run: Run) -> None:
+        state = run.resumed
+        self.step = state.step if state else 0
+        self.losses: deque[float] = deque(state.losses if state else (), run.plan.steps_per_epoch)
+        self.loss = self.losses[-1] if self.losses else math.nan
+        self.whole = True
+        """False while weights and counters may not be of the same step."""
         self.last_saved: Path | None = None
-        self._losses: deque[float] = deque(maxlen=plan.steps_per_epoch)
-        self._total = plan.total_steps
-        self._clock = clock
-        self._start = clock()
+        self._plan = run.plan
+        self._clock = run.clock
+        self._start = run.clock() - (state.seconds if state else 0.0)
 
     @property
     def seconds(self) -> float:
         return self._clock() - self._start
 
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return -(-self.step // self._plan.steps_per_epoch)
+
     def made_step(self, loss: float, learning_rates: dict[str, float], updated: bool) -> Step:
         self.step += 1
         self.loss = loss
-        self._losses.append(loss)
-        left = self._total - self.step
+        self.losses.append(loss)
+        self.whole = True
+        total = self._plan.total_steps
         return Step(
             step=self.step,
-            total=self._total,
+            total=total,
             epoch=self.epoch,
             loss=loss,
-            average_loss=sum(self._losses) / len(self._losses),
+            average_loss=sum(self.losses) / len(self.losses),
             learning_rates=learning_rates,
             seconds=self.seconds,
-            eta=self.seconds / self.step * left,
+            eta=self.seconds / self.step * (total - self.step),
             updated=updated,
         )
 
@@ -120,44 +134,63 @@ def run_loop(run: Run, stop: Stop) -> Iterator[Event]:
     Raises:
         TrainingError: Loss or gradients are not finite. The optimiser has not seen them; the last
             good weights are saved, the event `Failed` says where.
-        LycoError: Whatever else ended the run; what was trained is saved too, if that is possible.
+        BaseException: Whatever else ended the run (an interrupt too); what was trained is saved, and a
+            state with it, if that is possible.
     """
-    yield Started(run.plan)
+    progress = _Progress(run)
+    yield Started(run.plan, progress.step)
+    run.states.remove_leftovers()
     for done, total in run.latents.prepare():
         yield Caching(done, total)
         if stop.requested:
             break
-    progress = _Progress(run.plan, run.clock)
     try:
-        yield from _epochs(run, stop, progress)
-    except (LycoError, RuntimeError, OSError, MemoryError, KeyboardInterrupt) as error:
+        yield from _steps(run, stop, progress)
+        stopped = progress.step < run.plan.total_steps
+        if progress.step > 0:
+            suffix = step_suffix(progress.step) if stopped else ""
+            yield _saved(run, progress, suffix, "stopped" if stopped else "final")
+            _keep_state(run, progress)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
         saved = _rescue(run, progress)
         yield Failed(progress.step, str(error) or type(error).__name__, saved)
         raise
-    stopped = progress.step < run.plan.total_steps
-    if progress.step > 0:
-        suffix = step_suffix(progress.step) if stopped else ""
-        yield _saved(run, progress, suffix, "stopped" if stopped else "final")
     yield Finished(progress.last_saved, progress.step, progress.loss, progress.seconds, stopped)
 
 
-def _epochs(run: Run, stop: Stop, progress: _Progress) -> Iterator[Event]:
-    plan, saving = run.plan, run.saving
-    for epoch in range(plan.epochs):
-        progress.epoch = epoch + 1
-        batches = plan.order.epoch(epoch)
+def _steps(run: Run, stop: Stop, progress: _Progress) -> Iterator[Event]:
+    plan = run.plan
+    if progress.step:
+        # a kill may have come between a step's first file and its last
+        yield from _due_files(run, progress)
+    while progress.step < plan.total_steps and not stop.requested:
+        epoch, done = divmod(progress.step, plan.steps_per_epoch)
+        batches = plan.order.epoch(epoch)[done * plan.accumulation :]
         latents = run.latents.batches(batches)
         for start in range(0, len(batches), plan.accumulation):
             if stop.requested or progress.step == plan.total_steps:
                 return
             group = batches[start : start + plan.accumulation]
             yield _step(run, progress, group, [next(latents) for _ in group])
-            last = progress.step == plan.total_steps
-            if saving.every_steps and progress.step % saving.every_steps == 0 and not last:
-                yield _saved(run, progress, step_suffix(progress.step), "step")
-        last = progress.step == plan.total_steps
-        if saving.every_epochs and progress.epoch % saving.every_epochs == 0 and not last:
-            yield _saved(run, progress, epoch_suffix(progress.epoch), "epoch")
+            # all files of a step before its state: whoever resumes from it lacks none of them
+            files = list(_due_files(run, progress))
+            if files:
+                _keep_state(run, progress)
+            yield from files
+
+
+def _due_files(run: Run, progress: _Progress) -> Iterator[Saved]:
+    """Writes the intermediate files that belong to the step just done."""
+    plan, saving = run.plan, run.saving
+    if progress.step == plan.total_steps:
+        return
+    if saving.every_steps and progress.step % saving.every_steps == 0:
+        yield _saved(run, progress, step_suffix(progress.step), "step")
+    epoch_done = progress.step % plan.steps_per_epoch == 0
+    if epoch_done and saving.every_epochs and progress.epoch % saving.every_epochs == 0:
+        yield _saved(run, progress, epoch_suffix(progress.epoch), "epoch")
 
 
 def _saved(run: Run, progress: _Progress, suffix: str, reason: SaveReason) -> Saved:
@@ -165,14 +198,34 @@ def _saved(run: Run, progress: _Progress, suffix: str, reason: SaveReason) -> Sa
     return Saved(progress.last_saved, progress.step, progress.epoch, reason)
 
 
+def _keep_state(run: Run, progress: _Progress) -> None:
+    run.states.save(
+        State(
+            step=progress.step,
+            losses=tuple(progress.losses),
+            seconds=progress.seconds,
+            started_at=run.started_at,
+            network=run.network.state(),
+            optimisation=run.optimisation.state(),
+        )
+    )
+
+
 def _rescue(run: Run, progress: _Progress) -> Path | None:
-    """Saves the last good weights; None if there are none, or they cannot be saved either."""
+    """Saves the last good weights and, if no update was cut short, the state with them.
+
+    Returns:
+        The network file; None if nothing is trained yet, or it cannot be saved either.
+    """
     if progress.step == 0:
         return None
     try:
-        return run.saving.saver.save(step_suffix(progress.step), progress.step, progress.epoch)
+        saved = run.saving.saver.save(step_suffix(progress.step), progress.step, progress.epoch)
+        if progress.whole:
+            _keep_state(run, progress)
     except (LycoError, RuntimeError, OSError, MemoryError):
         return None
+    return saved
 
 
 def _step(
@@ -188,8 +241,10 @@ def _step(
             if not math.isfinite(loss):
                 raise _not_finite("loss", loss, progress, run, group)
         rates = run.optimisation.learning_rates(progress.step)
+        progress.whole = False  # an interrupt in here leaves some weights updated and others not
         updated = run.optimisation.step(progress.step)
         if not updated and not run.optimisation.tolerates_overflow:
+            progress.whole = True
             raise _not_finite("gradient", math.nan, progress, run, group)
     finally:
         run.network.end_step()

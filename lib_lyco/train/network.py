@@ -14,13 +14,14 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lib_lyco.errors import MissingPackageError
+from lib_lyco.errors import FileError, MissingPackageError
 from lib_lyco.models.target import Target
 from lib_lyco.naming.layer import LayerName
 from lib_lyco.train.layer_choice import is_spatial
@@ -117,6 +118,33 @@ class TrainableNetwork:
         for layer in self.layers:
             layer.detach()
 
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of every module by layer and name, as it is; not what a file stores."""
+        return {
+            f"{layer.layer}/{name}": tensor.detach()
+            for layer in self.layers
+            for name, tensor in chain(layer.module.named_parameters(), layer.module.named_buffers())
+        }
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up what `state` gave.
+
+        Raises:
+            FileError: The tensors are not those of this network.
+        """
+        own = self.state()
+        differing = [key for key in own.keys() | state.keys() if _shape(own, key) != _shape(state, key)]
+        if differing:
+            raise FileError(
+                "The state does not fit the network.",
+                where=min(differing),
+                got=str(_shape(state, min(differing))),
+                expected=str(_shape(own, min(differing))),
+            )
+        for key, tensor in own.items():
+            tensor.copy_(state[key])
+
     def begin_step(self, generator: torch.Generator) -> None:
         """Draws what stays the same during one step: DyLoRA's block of each layer."""
         for layer in self.layers:
@@ -128,6 +156,10 @@ class TrainableNetwork:
         """From here on every layer acts at its full rank."""
         for layer in self.layers:
             layer.block = None
+
+
+def _shape(tensors: Mapping[str, Tensor], key: str) -> tuple[int, ...] | None:
+    return tuple(tensors[key].shape) if key in tensors else None
 
 
 def build_network(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +99,17 @@ class Optimisation:
             self._scaler.adapt(finite)
         return finite
 
+    def state(self) -> dict[str, Any]:
+        """Everything that changes with the steps, as plain values and tensors."""
+        scaler = None if self._scaler is None else self._scaler.state()
+        return {"optimiser": self._adamw.state_dict(), "scaler": scaler}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        self._adamw.load_state_dict(state["optimiser"])
+        if self._scaler is not None:
+            self._scaler.load(state["scaler"])
+
     def _update(self, step: int, parameters: Sequence[nn.Parameter]) -> None:
         if self._max_grad_norm > 0:
             nn.utils.clip_grad_norm_(parameters, self._max_grad_norm)
@@ -119,6 +131,14 @@ class LossScaler:
         self.scale = scale
         self._interval = interval
         self._good_steps = 0
+
+    def state(self) -> tuple[float, int]:
+        """What changes with the steps."""
+        return self.scale, self._good_steps
+
+    def load(self, state: tuple[float, int]) -> None:
+        """Takes up what `state` gave."""
+        self.scale, self._good_steps = state
 
     @property
     def exhausted(self) -> bool:

@@ -26,6 +26,9 @@ class Option:
     """Largest allowed number, inclusive."""
     choices: tuple[str, ...] = ()
     multiple_of: int | None = None
+    free: bool = False
+    """Whether a resumed run may have another value: it does not decide what is trained, or what it
+    names is compared by content."""
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,18 @@ from lib_lyco.train.data.latent import CachedLatents, FreshLatents, LatentSource
 from lib_lyco.train.data.record import scan_folder
 from lib_lyco.train.data.source import ImageSource
 from lib_lyco.train.events import Event
+from lib_lyco.train.identity import run_identity
 from lib_lyco.train.layer_choice import LayerChoice
 from lib_lyco.train.loop import Run, Saving, Stop, run_loop
-from lib_lyco.train.metadata import base_facts, network_metadata, progress_metadata
+from lib_lyco.train.metadata import BaseFacts, base_facts, network_metadata, progress_metadata
 from lib_lyco.train.network import AlgoSettings, TrainableLayer, TrainableNetwork, build_network
 from lib_lyco.train.objective import Objective
 from lib_lyco.train.optim import Group, LossScaler, Optimisation, schedule_factor
 from lib_lyco.train.plan import Length, Plan, make_plan
 from lib_lyco.train.precision import DTYPES, Precision, make_precision
 from lib_lyco.train.prepare import prepared
-from lib_lyco.train.save import Saver
+from lib_lyco.train.save import Metadata, Saver
+from lib_lyco.train.state import StateStore
 from lib_lyco.train.text import Texts
 
 _TEXT_ENCODERS: tuple[Component, ...] = ("te1", "te2", "te3")
@@ -56,6 +58,12 @@ def train(
         MissingPackageError: lycoris-lora cannot be imported.
     """
     plan = plan_run(config)
+    base = _base(config, model)
+    states = StateStore(
+        Path(config.output), config.name, config.keep_states, run_identity(config, plan, base)
+    )
+    resumed = states.find(config.resume)
+    started_at = resumed.started_at if resumed else clock()
     precision = make_precision(config.precision, model.device, model.dtype)
     with prepared(model, config.gradient_checkpointing):
         network = _network(config, model)
@@ -67,6 +75,11 @@ def train(
             flip=config.flip,
             random_crop=config.random_crop,
         )
+        optimisation = _optimisation(config, network, plan, precision)
+        if resumed:
+            network.load(resumed.network)
+            optimisation.load(resumed.optimisation)
+        fixed = network_metadata(config, plan, base, started_at)
         run = Run(
             model=model,
             network=network,
@@ -77,10 +90,13 @@ def train(
                 model, config.clip_skip, learning=any(_of(network, name) for name in _TEXT_ENCODERS)
             ),
             objective=Objective(config.min_snr_gamma),
-            optimisation=_optimisation(config, network, plan, precision),
+            optimisation=optimisation,
             precision=precision,
-            saving=_saving(config, model, network, plan, clock),
+            saving=_saving(config, model, network, partial(_metadata, fixed, clock)),
+            states=states,
+            started_at=started_at,
             clock=clock,
+            resumed=resumed,
         )
         with network:
             yield from run_loop(run, stop or Stop())
@@ -181,20 +197,20 @@ def _optimisation(
     )
 
 
-def _saving(
-    config: TrainConfig, model: BaseModel, network: TrainableNetwork, plan: Plan, clock: Callable[[], float]
-) -> Saving:
-    started_at = clock()
+def _base(config: TrainConfig, model: BaseModel) -> BaseFacts:
     path = Path(config.base_model) if config.base_model else None
-    base = base_facts(model.family, model.schedule.prediction, model.name, path)
-    fixed = network_metadata(config, plan, base, started_at)
+    return base_facts(model.family, model.schedule.prediction, model.name, path)
+
+
+def _saving(config: TrainConfig, model: BaseModel, network: TrainableNetwork, metadata: Metadata) -> Saving:
     saver = Saver(
         folder=Path(config.output),
         name=config.name,
         network=network,
         family=model.family,
         dtype=DTYPES[config.save_precision],
-        metadata=partial(_metadata, fixed, clock),
+        metadata=metadata,
+        resumed=bool(config.resume),
     )
     return Saving(saver, config.save_every_epochs, config.save_every_steps)
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lib_lyco.errors import FileError
 from lib_lyco.files.hashes import kohya_hash, kohya_legacy_hash
 from lib_lyco.files.save import save_tensors
+from lib_lyco.files.tensors import read_tensors
 from lib_lyco.naming.layer import Family
 from lib_lyco.network.load import load_network
 from lib_lyco.train.export import compare, export_tensors
@@ -31,17 +33,29 @@ class Saver:
     family: Family
     dtype: torch.dtype
     metadata: Metadata
+    resumed: bool = False
+    """Whether a numbered file that is there already is kept: it may be this run's own, from before."""
 
     def save(self, suffix: str, step: int, epoch: int) -> Path:
         """Writes `{name}{suffix}.safetensors`; a file of that name is replaced only by a good one.
+
+        A resumed run replaces no numbered file: one that holds the same tensors is left as it is,
+        beside another the new file gets a further number.
 
         Raises:
             FileError: The disk is full or the folder cannot be written; old files are untouched.
             TrainingError: The written file does not do what was trained; old files are untouched.
         """
         path = self.folder / f"{self.name}{suffix}.safetensors"
-        unchecked = path.with_name(f".{path.stem}.unchecked{path.suffix}")
         tensors = export_tensors(self.network, self.family, self.dtype)
+        if self.resumed and suffix:
+            number = 2
+            while path.exists():
+                if _holds(path, tensors):
+                    return path
+                path = self.folder / f"{self.name}{suffix}-{number}.safetensors"
+                number += 1
+        unchecked = path.with_name(f".{path.stem}.unchecked{path.suffix}")
         metadata = dict(self.metadata(step, epoch))
         metadata["sshs_model_hash"] = kohya_hash(tensors)
         metadata["sshs_legacy_hash"] = kohya_legacy_hash(tensors, metadata)
@@ -59,6 +73,18 @@ class Saver:
         finally:
             unchecked.unlink(missing_ok=True)
         return path
+
+
+def _holds(path: Path, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds exactly these tensors."""
+    try:
+        found = read_tensors(path)
+    except FileError:
+        return False
+    return found.keys() == tensors.keys() and all(
+        found[key].dtype == tensor.dtype and torch.equal(found[key], tensor)
+        for key, tensor in tensors.items()
+    )
 
 
 def epoch_suffix(epoch: int) -> str:

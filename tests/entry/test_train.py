@@ -60,6 +60,15 @@ def test_mistake_in_the_file_is_told_with_its_place(
     assert "rnak" in err and "bad.toml" in err and "did you mean rank?" in err
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a terminal gives: a shell's background jobs begin with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_first_interrupt_asks_to_stop_and_the_second_interrupts(capsys: pytest.CaptureFixture[str]) -> None:
     stop, before = Stop(), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stopping_on_interrupt(stop):
@@ -71,14 +80,15 @@ def test_first_interrupt_asks_to_stop_and_the_second_interrupts(capsys: pytest.C
     assert "is saved" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_during_a_run_keeps_what_is_trained(
-    tmp_path: Path, images: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     def interrupt_after_first(events: Iterator[Event]) -> None:
         for event in events:
             seen.append(event)
             if isinstance(event, Step):
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
 
     seen: list[Event] = []
     monkeypatch.setattr(command_train, "show", interrupt_after_first)

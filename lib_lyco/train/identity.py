@@ -1,0 +1,68 @@
+"""What decides a run's result: two runs of equal identity train the same network, bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from lib_lyco.errors import ConfigError
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.metadata import BaseFacts
+from lib_lyco.train.option import declarations
+from lib_lyco.train.plan import Plan
+
+_UNENDING = ("constant", "constant_with_warmup")
+"""Schedules whose learning rate does not depend on when the run ends."""
+
+
+def run_identity(config: TrainConfig, plan: Plan, base: BaseFacts) -> dict[str, str]:
+    """Name -> value of everything a resumed run must have in common with the one it goes on from.
+
+    Options that the declaration calls `free` are left out; paths are replaced by what lies there, so
+    that a run may move to another folder or machine.
+    """
+    options = {
+        declaration.name: json.dumps(getattr(config, declaration.name))
+        for declaration in declarations(TrainConfig)
+        if not declaration.option.free
+    }
+    total = {} if config.scheduler in _UNENDING else {"total steps": str(plan.total_steps)}
+    return {**options, **total, "images": _images(plan), "base model": _base(base)}
+
+
+def _images(plan: Plan) -> str:
+    """A digest of every image's name, size in pixels and bytes, caption and repeats, and their number."""
+    digest = hashlib.blake2b(digest_size=8)
+    for record in plan.records:
+        facts = (record.folder, record.path.name, record.path.stat().st_size, record.size)
+        digest.update(repr((*facts, record.caption, record.repeats)).encode())
+    return f"{len(plan.records)} images, {digest.hexdigest()}"
+
+
+def _base(base: BaseFacts) -> str:
+    return " ".join((base.family, base.prediction, base.hash[:16] or base.name))
+
+
+def demand_same(found: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:
+    """Refuses a state of another run.
+
+    Args:
+        found: Identity in the state. What it does not name had its default when it was written.
+        wanted: Identity of this run.
+        where: The state's file.
+
+    Raises:
+        ConfigError: They differ; the differences are named.
+    """
+    defaults = {one.name: json.dumps(one.default) for one in declarations(TrainConfig)}
+    known = {name: found.get(name, defaults.get(name, "")) for name in wanted}
+    differing = [name for name in wanted if known[name] != wanted[name]]
+    if differing:
+        raise ConfigError(
+            f"The state was saved by a run that differs in: {', '.join(differing)}.",
+            where=f"resume: {where}",
+            got="; ".join(f"{name} {known[name]}" for name in differing),
+            expected="; ".join(f"{name} {wanted[name]}" for name in differing),
+            remedy="Set them as they were, or start anew without resume.",
+        )
