@@ -26,6 +26,7 @@ from lib_lyco.host.options import Options
 from lib_lyco.host.sessions import Load, Sessions, WeightOf
 from lib_lyco.naming.layer import Family
 from lib_lyco.network.network import Network
+from lib_lyco.prompt.edit import find_tags
 from lib_lyco.prompt.presets import Presets
 from lib_lyco.prompt.request import NetworkRequest
 from lib_lyco.prompt.tags import KINDS, parse_prompt, parse_request
@@ -92,6 +93,7 @@ class Engine:
         presets = self._presets()
         requests, errors = _read(p, tags, presets)
         notes = [_MIXED] if self._is_mixed(p, hires, presets) else []
+        notes += _unread(p)
         notes += limits(sd_models.model_data.sd_model, requests, hires, self._options.mode)
         if any(request.blocks for request in requests):
             notes += map(one_line, presets.problems)
@@ -226,6 +228,12 @@ _MIXED = (
     "The prompts of this batch ask for different networks. The WebUI gives one set to a batch: "
     "all its pictures have the networks of the first prompt. With a batch size of 1 each gets its own."
 )
+
+
+def _unread(p: StableDiffusionProcessing) -> list[str]:
+    """A line for each tag in a negative prompt: the host leaves them in its text."""
+    tags = dict.fromkeys(str(tag) for text in set(p.all_negative_prompts or ()) for tag in find_tags(text))
+    return [f"{tag} in the negative prompt is no tag, only text: put it into the prompt" for tag in tags]
 
 
 def _read(

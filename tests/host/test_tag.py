@@ -124,6 +124,14 @@ def test_presets_of_blocks_and_elements_from_a_file(host: Host, tmp_path: Path) 
     assert without.like(draw(host, "<lora:only-mlp>"))
 
 
+def test_a_tag_in_the_negative_prompt_is_told_to_be_text(host: Host) -> None:
+    picture = draw(host, "<lora:alpha>", negative_prompt="red <lora:beta:0.5>")
+    assert (
+        picture.comments
+        == "<lora:beta:0.5> in the negative prompt is no tag, only text: put it into the prompt"
+    )
+
+
 @pytest.mark.parametrize(
     ("tag", "words"),
     [

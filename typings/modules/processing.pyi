@@ -19,6 +19,7 @@ class StableDiffusionProcessing:
     iteration: int
     all_prompts: list[str] | None
     """Of the whole job, with tags and styles; None before the job has begun."""
+    all_negative_prompts: list[str] | None
     main_prompt: str
     """The first of them, for a grid's infotext."""
     prompts: list[str] | None
