@@ -126,10 +126,8 @@ def test_presets_of_blocks_and_elements_from_a_file(host: Host, tmp_path: Path) 
 
 def test_a_tag_in_the_negative_prompt_is_told_to_be_text(host: Host) -> None:
     picture = draw(host, "<lora:alpha>", negative_prompt="red <lora:beta:0.5>")
-    assert (
-        picture.comments
-        == "<lora:beta:0.5> in the negative prompt is no tag, only text: put it into the prompt"
-    )
+    told = "<lora:beta:0.5> in the negative prompt is no tag, only text: put it into the prompt"
+    assert picture.comments.splitlines() == [told]
 
 
 @pytest.mark.parametrize(
