@@ -77,7 +77,8 @@ class Session:
         Args:
             targets: The layers of the model.
             budget_bytes: Memory for merged weights that are not in use, beside the model's weights
-                on their device; with 0, returning to a set costs what it did the first time.
+                on their device; with 0, returning to a set costs what it did the first time. On the
+                CPU as much again is kept to write the next merges into: there, memory is slow to get.
             compute_device: Where weights that lie on the CPU are merged, layer by layer; the result
                 goes back to the CPU. For models that wait there for their turn on a GPU.
             room: Whether originals can stay beside merged weights; by default, as the GPU has room.
@@ -87,6 +88,7 @@ class Session:
         self._room = DeviceRoom() if room is None else room
         self._short: frozenset[torch.device] = frozenset()
         self._store = MergedStore(budget_bytes)
+        self._spare = Spare()
         self._backups = Backups()
         self._bypass = Bypass()
         self._gates = Gates()
@@ -130,7 +132,7 @@ class Session:
                 touched = self._bypass.set(plan.bypass) + self._switch(plan)
         except BaseException:
             # an interrupt may fall between any two lines: a tensor may be parked and in use at once
-            self._store.clear()
+            self._clear_kept()
             self.restore()
             raise
         self._applied = _Applied(networks, mode, plan.merges_by_step)
@@ -158,10 +160,11 @@ class Session:
                 notes = self._look_underneath()
                 touched = self._bypass.set({})
                 for backup in self._backups:
-                    self._leave(backup)
+                    self._spare.add(self._leave(backup))
                     touched += 1
+                self._spare.shrink(self._store.budget_bytes)
         except BaseException:
-            self._store.clear()
+            self._clear_kept()
             raise
         return Report(notes=notes, touched=touched, parked_bytes=self._store.num_bytes)
 
@@ -181,7 +184,11 @@ class Session:
             backup.abandon()
         self._backups.clear()
         self._matches.clear()
+        self._clear_kept()
+
+    def _clear_kept(self) -> None:
         self._store.clear()
+        self._spare = Spare()
 
     def _look_underneath(self) -> tuple[str, ...]:
         """Finds what others did to merged parameters, and lets the backups follow."""
@@ -241,7 +248,7 @@ class Session:
             if backup.recipe != edit.recipe:
                 # before anything is parked, which could drop just what is needed now
                 changed.append((edit, self._store.take(edit.slot, edit.recipe, backup.origin())))
-        spare = Spare()
+        spare = self._spare
         left = [backup for backup in self._backups if backup.slot not in plan.edits]
         for backup in left:
             spare.add(self._leave(backup))
@@ -254,6 +261,7 @@ class Session:
                 merged = self._merge(edit, backup, spare.take(edit.like), scratch) if kept is None else kept
                 backup.install(merged, edit.recipe)
                 self._spread_out(backup)
+        spare.shrink(self._store.budget_bytes)
         return len(left) + len(changed)
 
     def _merge_device(self, weight: Tensor) -> torch.device:

@@ -117,6 +117,19 @@ class Spare:
         found = self._tensors.get(_form(like))
         return found.pop() if found else self._fresh.empty_like(like)
 
+    def shrink(self, max_bytes: int) -> None:
+        """Lets go of all but so many bytes, and of everything on devices whose memory torch keeps."""
+        num_bytes = 0
+        for form, tensors in self._tensors.items():
+            kept: list[Tensor] = []
+            for tensor in tensors:
+                size = count_bytes(tensor)
+                if tensor.device.type == "cpu" and num_bytes + size <= max_bytes:
+                    num_bytes += size
+                    kept.append(tensor)
+            self._tensors[form] = kept
+        self._fresh = Fresh()
+
 
 def _form(tensor: Tensor) -> tuple[object, ...]:
     return (tensor.shape, tensor.stride(), tensor.dtype, tensor.device)

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from lib_lyco.apply import store
+from lib_lyco.apply.session import Session
 from lib_lyco.apply.store import Fresh, Spare
+from lib_lyco.apply.wanted import Wanted
+from tests.apply.small import SmallModel, random_network, targets_of
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn], ids=str)
@@ -47,3 +50,25 @@ def test_spare_tensor_is_taken_before_a_fresh_one() -> None:
     assert spare.take(torch.empty(4, 3)) is not dropped
     assert spare.take(torch.empty(3, 4)) is dropped
     assert spare.take(torch.empty(3, 4)) is not dropped
+
+
+def test_spare_tensors_are_kept_within_a_limit() -> None:
+    spare, tensors = Spare(), [torch.empty(4), torch.empty(8), torch.empty(4)]
+    spare.add(tensors)
+    spare.shrink(8 * 4)
+    kept = [spare.take(torch.empty(4)), spare.take(torch.empty(4)), spare.take(torch.empty(8))]
+    assert [any(one is tensor for tensor in tensors) for one in kept] == [True, True, False]
+
+
+def test_the_next_set_is_written_into_the_memory_of_one_that_was_dropped() -> None:
+    model = SmallModel()
+    sets = [random_network(targets_of(model), ("lora",), seed, share=1.0) for seed in range(3)]
+    size = Session(targets_of(model)).apply([Wanted(sets[0])]).backup_bytes
+    model = SmallModel()
+    own = {parameter.data_ptr() for parameter in model.parameters()}
+    session, merged = Session(targets_of(model), budget_bytes=size), list[set[int]]()
+    for network in sets:
+        session.apply([Wanted(network)])
+        merged.append({parameter.data_ptr() for parameter in model.parameters()} - own)
+        assert session.apply([]).parked_bytes == size
+    assert merged[2] == merged[0] != merged[1]
