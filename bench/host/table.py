@@ -27,8 +27,10 @@ class Case:
 
 CASES = (
     Case("first use", {"one": 1.0}, 0.35, reads=True),
-    # the budget is full from here on, so that merges are written into memory that is there
+    # until the budget has overflown once, so that merges are written into memory that is there
     Case("", {"two": 0.8}),
+    Case("", {"one": 0.9}),
+    Case("", {"two": 0.7}),
     Case("", {"one": 0.8}),
     Case("switch A to B", {"two": 0.9}, 0.3),
     Case("only the strength", {"two": 0.6}, 0.2),
