@@ -95,7 +95,7 @@ def kill_and_resume(tmp_path: Path, kills: int) -> None:
 
 
 def test_run_killed_at_random_moments_ends_as_if_never_killed(tmp_path: Path) -> None:
-    kill_and_resume(tmp_path, 4)
+    kill_and_resume(tmp_path, 10)
 
 
 @pytest.mark.slow
