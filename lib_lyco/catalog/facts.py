@@ -17,6 +17,7 @@ from lib_lyco.files.hashes import stated_hash
 from lib_lyco.files.header import Front, read_front, read_header
 from lib_lyco.files.metadata import read_value
 from lib_lyco.files.pickled import is_pickled
+from lib_lyco.naming.foreign import EMBEDDING
 from lib_lyco.naming.layer import Family
 
 _HEAD_BYTES = 9
@@ -82,6 +83,7 @@ def _facts(front: Front, layout: LayoutFacts) -> FileFacts:
     metadata = front.metadata
     started = read_value("ss_training_started_at", metadata.get("ss_training_started_at", ""))
     understood = layout.algo or layout.embeddings or layout.other
+    problem = f"It holds no network that this version knows. {layout.evidence}"
     return FileFacts(
         content=_content(front),
         alias=metadata.get("ss_output_name", ""),
@@ -96,7 +98,7 @@ def _facts(front: Front, layout: LayoutFacts) -> FileFacts:
         embeddings=layout.embeddings,
         trigger_sets=trigger_sets(metadata),
         covers=tuple(place for place, cover in enumerate(cover_texts(metadata)) if cover)[:_MAX_COVERS],
-        problem=None if understood else f"It holds no network that this version knows. {layout.evidence}",
+        problem=None if understood else EMBEDDING if layout.evidence == EMBEDDING else problem,
     )
 
 

@@ -28,6 +28,8 @@ _PICKLE_MAGIC = b"\x80"
 _HEADER_BRACE = b"{"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LENGTH_BYTES = 8
+_INNER = "string_to_param"
+"""What holds the tensors of a textual-inversion embedding, one level deeper."""
 
 ReadStorage = Callable[[Storage], bytearray]
 
@@ -162,8 +164,12 @@ def _named_views(root: object) -> dict[str, View]:
         root = cast("dict[object, object]", root)["state_dict"]
     if not isinstance(root, dict):
         return {}
-    items = cast("dict[object, object]", root).items()
-    return {key: value for key, value in items if isinstance(key, str) and isinstance(value, View)}
+    named = cast("dict[object, object]", root)
+    inner = named.get(_INNER)
+    if isinstance(inner, dict):
+        deeper = cast("dict[object, object]", inner).items()
+        named = {**named, **{f"{_INNER}.{key}": value for key, value in deeper}}
+    return {key: value for key, value in named.items() if isinstance(key, str) and isinstance(value, View)}
 
 
 def _damaged(path: Path, got: str) -> FileError:

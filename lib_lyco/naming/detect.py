@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from lib_lyco.naming.claim import REFINER, Claim, read_claim
 from lib_lyco.naming.dims import layer_dims
-from lib_lyco.naming.foreign import foreign_by_names
+from lib_lyco.naming.foreign import EMBEDDING, foreign_by_names, is_embedding
 from lib_lyco.naming.key import split_key
 from lib_lyco.naming.layer import Family, LayerName
 from lib_lyco.naming.resolve import flatten, resolve
@@ -77,6 +77,8 @@ def detect_family(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, 
 
 def detect_beside(shapes: Mapping[str, tuple[int, ...]], claim: Claim | None) -> Detection:
     """As `detect_family`, with the metadata's claim."""
+    if is_embedding(shapes):
+        return Detection(None, None, EMBEDDING)
     stems = _parts_by_stem(shapes)
     layers = _layers_by_stem(stems)
     # what one of our families knows gives no other model away (tested)

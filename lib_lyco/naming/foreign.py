@@ -1,9 +1,9 @@
-"""Base models that are none of ours, by what only their files have: to say "made for Flux"."""
+"""Files that are none of ours, by what only they have: to say "made for Flux", or "an embedding"."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
@@ -24,6 +24,28 @@ _MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("Flux", r"^lora_te2_encoder_block_"),  # OneTrainer's T5, in a file of text encoders only
     )
 )
+
+EMBEDDING_HOME = "Put it into the WebUI's embeddings folder, and the name of the file into the prompt."
+EMBEDDING = f"It is a textual-inversion embedding, no network. {EMBEDDING_HOME}"
+"""For people: what a file is of which `is_embedding` holds."""
+
+_EMBEDDING_KEYS = frozenset({"emb_params", "clip_l", "clip_g", "t5xxl"})
+"""The WebUI's word in safetensors, and those of SDXL's and SD3's embeddings, by text encoder."""
+_PARAMETERS = "string_to_param."
+"""The WebUI's in files of torch.save."""
+_TEXT_WIDTHS = (768, 1024, 1280)
+
+
+def is_embedding(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a file holds vectors for a word of the prompt, and nothing else.
+
+    diffusers calls its one tensor as the word itself, `<cat>`; so any name does that is no path.
+    """
+    if len(shapes) == 1:
+        ((key, shape),) = shapes.items()
+        if "." not in key and 1 <= len(shape) <= 2 and shape[-1] in _TEXT_WIDTHS:
+            return True
+    return bool(shapes) and all(key in _EMBEDDING_KEYS or key.startswith(_PARAMETERS) for key in shapes)
 
 
 def foreign_by_names(flat_stems: Iterable[str]) -> tuple[str, str] | None:

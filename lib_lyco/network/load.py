@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lib_lyco.errors import NetworkFormatError
 from lib_lyco.files.tensors import begin_content
+from lib_lyco.naming.foreign import EMBEDDING_HOME, is_embedding
 from lib_lyco.network.decode import decode_pending, outline_network
 from lib_lyco.network.network import Network
 
@@ -25,6 +26,10 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     network = decode_pending(outline, pending, place.stem)
     if network.adapters or network.embeddings:
         return network
+    if is_embedding(pending.shapes):
+        raise NetworkFormatError(
+            "The file is a textual-inversion embedding, no network", where=str(place), remedy=EMBEDDING_HOME
+        )
     detection = outline.detection
     reasons = dict.fromkeys(unknown.reason for unknown in network.unknown)
     raise NetworkFormatError(

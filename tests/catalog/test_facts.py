@@ -139,6 +139,12 @@ def test_embeddings_inside_are_named(tmp_path: Path) -> None:
     assert alone.embeddings == ("c",) and alone.problem is None
 
 
+def test_embedding_among_the_networks_is_told_to_be_one(tmp_path: Path) -> None:
+    facts = facts_of(sparse_file(tmp_path / "a.safetensors", {"emb_params": (4, 768)}, {}))
+    assert facts.problem is not None and facts.problem.startswith("It is a textual-inversion embedding")
+    assert "embeddings folder" in facts.problem
+
+
 def test_content_tells_files_with_equal_headers_apart(tmp_path: Path) -> None:
     """A file without metadata may have another's header and size; its numbers differ."""
     for name, value in (("a", 1.0), ("b", 2.0)):

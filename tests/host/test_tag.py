@@ -149,6 +149,14 @@ def test_a_mistake_is_quoted_and_the_other_tags_work(host: Host, tag: str, words
     assert picture.distance(draw(host, "<lora:alpha>")) == 0
 
 
+def test_an_embedding_among_the_networks_is_told_to_be_one(host: Host) -> None:
+    host.write("word", {"emb_params": torch.ones(2, 32)})
+    picture = draw(host, "<lora:word> <lora:alpha>")
+    assert "<lora:word>" in picture.comments
+    assert "textual-inversion embedding, no network. Put it into the WebUI's embeddings" in picture.comments
+    assert picture.distance(draw(host, "<lora:alpha>")) == 0
+
+
 def test_a_network_of_another_family_is_explained(host: Host) -> None:
     """A LoRA on SDXL's layers: those in its tenth transformer have no like in SD1."""
     stem = "lora_unet_input_blocks_7_1_transformer_blocks_{}_attn1_to_q"

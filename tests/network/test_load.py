@@ -40,6 +40,29 @@ def test_embedding_alone_is_a_network(tmp_path: Path) -> None:
     assert list(load_network(path).embeddings) == ["word"]
 
 
+def test_embedding_in_the_wrong_folder_is_called_one(tmp_path: Path) -> None:
+    """The keys are those that the WebUI's textual_inversion.py and diffusers' pipelines write and read."""
+    files = {
+        "trained.pt": {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(2, 768)}},
+        "sd1.safetensors": {"emb_params": torch.ones(4, 768)},
+        "xl.safetensors": {"clip_l": torch.ones(4, 768), "clip_g": torch.ones(4, 1280)},
+        "learned_embeds.safetensors": {"<cat>": torch.ones(768)},
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        torch.save(content, path) if path.suffix == ".pt" else save_file(content, path)
+        with pytest.raises(NetworkFormatError, match="textual-inversion embedding, no network") as caught:
+            load_network(path)
+        assert "embeddings folder" in caught.value.remedy and caught.value.where == str(path)
+
+
+def test_one_unknown_layer_is_no_embedding(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"layer.of.nobody": torch.ones(1, 768)}, path)
+    with pytest.raises(NetworkFormatError, match="Nothing in the file"):
+        load_network(path)
+
+
 def test_file_for_another_model_says_for_which(tmp_path: Path) -> None:
     path = tmp_path / "flux.safetensors"
     save_file(lora("lora_unet_double_blocks_0_img_attn_qkv", 9, 9), path)

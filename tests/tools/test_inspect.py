@@ -119,6 +119,13 @@ def test_nan_is_found_only_when_asked_for(tmp_path: Path) -> None:
     assert f"{CONV}.lora_up.weight: 2 of 16 values" in report.to_text()
 
 
+def test_embedding_is_told_to_be_one(tmp_path: Path) -> None:
+    torch.save({"string_to_param": {"*": torch.ones(2, 768)}, "name": "cat"}, tmp_path / "cat.pt")
+    report = inspect(sparse_file(tmp_path / "a.safetensors", {"clip_g": (4, 1280), "clip_l": (4, 768)}, {}))
+    for told in (report, inspect(tmp_path / "cat.pt")):
+        assert "textual-inversion embedding" in told.evidence and "embeddings folder" in told.to_text()
+
+
 def test_pickled_file_is_described_too(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save({"state_dict": small_network()}, path)
