@@ -24,10 +24,11 @@ from lib_lyco.models.base import BaseModel
 from lib_lyco.models.generate import GenerateRequest, generate
 from lib_lyco.models.load import load_model
 from lib_lyco.network.load import load_network
+from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.config_file import dump_config
 from lib_lyco.train.events import Finished, Saved, Step
-from lib_lyco.train.run import plan_run, train
+from lib_lyco.train.run import train
 
 Pixels = NDArray[np.uint8]
 

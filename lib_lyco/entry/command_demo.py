@@ -10,7 +10,7 @@ from lib_lyco.demo.page import MEGABYTE, Result
 from lib_lyco.demo.recipe import DEFAULT_ALGOS, Length
 from lib_lyco.demo.run import Advanced, Demo, run_demo
 from lib_lyco.entry.terminal import fraction_bar, say, table
-from lib_lyco.train.config import ALGOS
+from lib_lyco.train.options.network import ALGOS
 
 TITLES = ("algo", "file KB", "training s", "all s", "peak MB", "final loss", "distance before", "after")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
+from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.option import Declaration, declarations
+from lib_lyco.train.option import Declaration, declarations, split_values
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -42,13 +44,15 @@ def _arguments(declaration: Declaration) -> dict[str, Any]:
         return arguments | {"action": argparse.BooleanOptionalAction}
     if option.choices:
         return arguments | {"choices": option.choices}
-    if declaration.kind is tuple:
-        return arguments | {"type": _size, "metavar": "WIDTH[,HEIGHT]"}
+    if declaration.item is not None:
+        name = declaration.item.__name__.upper()
+        metavar = ",".join([name] * (declaration.length or 1))
+        return arguments | {"type": partial(_several, declaration), "metavar": metavar}
     return arguments | {"type": declaration.kind, "metavar": declaration.kind.__name__.upper()}
 
 
-def _size(text: str) -> tuple[int, int]:
-    sides = [int(side) for side in text.replace("x", ",").split(",")]
-    if len(sides) not in (1, 2):
-        raise argparse.ArgumentTypeError("one number, or width and height with a comma")
-    return sides[0], sides[-1]
+def _several(declaration: Declaration, text: str) -> tuple[Any, ...]:
+    try:
+        return split_values(declaration, text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{error.got}, expected {error.expected}") from error

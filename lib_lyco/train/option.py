@@ -37,11 +37,15 @@ class Declaration:
 
     name: str
     kind: type
-    """bool, int, float, str or tuple (of two ints)."""
+    """bool, int, float, str or tuple."""
     optional: bool
     """Whether None is a value (nothing set)."""
     default: Any
     option: Option
+    item: type | None = None
+    """What a tuple holds: int, float or str."""
+    length: int | None = None
+    """How many it holds; None if any number."""
 
 
 def option(default: Any, group: str, help_text: str, **limits: Any) -> Any:
@@ -53,18 +57,24 @@ def option(default: Any, group: str, help_text: str, **limits: Any) -> Any:
 def declarations(config: type[Any]) -> tuple[Declaration, ...]:
     """Every option of a config class, in the order of its declaration."""
     hints = typing.get_type_hints(config)
-    return tuple(
-        Declaration(field.name, *_kind(hints[field.name]), field.default, field.metadata[_METADATA_KEY])
-        for field in dataclasses.fields(config)
-    )
+    return tuple(_declaration(field, hints[field.name]) for field in dataclasses.fields(config))
 
 
-def _kind(hint: Any) -> tuple[type, bool]:
+def _declaration(field: dataclasses.Field[Any], hint: Any) -> Declaration:
     arguments = typing.get_args(hint)
     optional = type(None) in arguments
     if optional:
         (hint,) = (argument for argument in arguments if argument is not type(None))
-    return typing.get_origin(hint) or hint, optional
+    kind, items = typing.get_origin(hint) or hint, typing.get_args(hint)
+    return Declaration(
+        name=field.name,
+        kind=kind,
+        optional=optional,
+        default=field.default,
+        option=field.metadata[_METADATA_KEY],
+        item=items[0] if items else None,
+        length=len(items) if items and items[-1] is not ... else None,
+    )
 
 
 def checked(declaration: Declaration, value: Any) -> Any:
@@ -79,9 +89,9 @@ def checked(declaration: Declaration, value: Any) -> Any:
     limits = declaration.option
     if limits.choices and value not in limits.choices:
         raise wrong(declaration.name, value, "one of " + ", ".join(limits.choices))
-    if isinstance(value, bool | str):
-        return value
     for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, bool | str):
+            continue
         low, high, step = limits.low, limits.high, limits.multiple_of
         if number != number or (low is not None and number < low) or (high is not None and number > high):
             raise wrong(declaration.name, value, _bounds(limits))
@@ -96,27 +106,49 @@ def _bounds(limits: Option) -> str:
     return f"at most {limits.high}" if limits.low is None else f"from {limits.low} to {limits.high}"
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
 def _typed(declaration: Declaration, value: Any) -> Any:
-    kind = declaration.kind
-    if kind is tuple:
-        return _pair(declaration.name, value)
+    if declaration.kind is tuple:
+        return _several(declaration, value)
+    return _one(declaration, declaration.kind, value)
+
+
+def _several(declaration: Declaration, value: Any) -> tuple[Any, ...]:
+    """Many values, as a list or as text with commas; one alone stands for a pair of it: a square."""
+    kind, length = declaration.item, declaration.length
+    assert kind is not None, "a tuple declares what it holds"
+    if isinstance(value, str):
+        value = split_values(declaration, value)
+    given: Sequence[Any] = value if isinstance(value, list | tuple) else (value,) * (length or 1)
+    if length is not None and len(given) != length:
+        raise wrong(declaration.name, value, f"{_KINDS[kind]}, or {length} of them")
+    return tuple(_one(declaration, kind, one) for one in given)
+
+
+def split_values(declaration: Declaration, text: str) -> tuple[Any, ...]:
+    """The values of a tuple from text with commas, or 512x768 for a pair.
+
+    Raises:
+        ConfigError: One of them is of another type.
+    """
+    kind, length = declaration.item, declaration.length
+    assert kind is not None, "only a tuple has several values"
+    parts = [part.strip() for part in (text if length is None else text.replace("x", ",")).split(",")]
+    try:
+        values = tuple(kind(part) for part in parts if part)
+    except ValueError as error:
+        raise wrong(declaration.name, text, f"{_KINDS[kind]}, or several with commas") from error
+    return values * length if length and len(values) == 1 else values
+
+
+def _one(declaration: Declaration, kind: type, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
-    raise wrong(
-        declaration.name,
-        value,
-        {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a text"),
-    )
-
-
-def _pair(name: str, value: Any) -> tuple[int, int]:
-    """A size: one number for a square, or width and height."""
-    sides: Sequence[Any] = value if isinstance(value, list | tuple) else (value, value)
-    if len(sides) == 2 and all(isinstance(side, int) and not isinstance(side, bool) for side in sides):
-        return sides[0], sides[1]
-    raise wrong(name, value, "one whole number, or width and height")
+    raise wrong(declaration.name, value, _KINDS[kind])
 
 
 def wrong(name: str, value: Any, expected: str, remedy: str = "") -> ConfigError:

@@ -11,6 +11,7 @@ import torch
 from lib_lyco.errors import ConfigError
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = tuple(DTYPES)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from lib_lyco.demo.recipe import DEFAULT_ALGOS, NAMES, RECIPES, Length, demo_con
 from lib_lyco.demo.run import Advanced, Demo, PageWritten, run_demo
 from lib_lyco.errors import ConfigError
 from lib_lyco.network.load import load_network
-from lib_lyco.train.config import ALGOS
 from lib_lyco.train.config_file import load_config
+from lib_lyco.train.options.network import ALGOS
 
 
 def test_every_algorithm_has_a_recipe_and_a_name(tmp_path: Path) -> None:

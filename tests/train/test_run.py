@@ -16,11 +16,12 @@ from torch import Tensor
 
 from lib_lyco.errors import ConfigError, DataError, TrainingError
 from lib_lyco.models.base import Cond, SizeCond
+from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Started, Step
 from lib_lyco.train.loop import Stop
 from lib_lyco.train.optim import Optimisation
-from lib_lyco.train.run import plan_run, train
+from lib_lyco.train.run import train
 from tests.train.tiny import TinyModel
 
 Make = Callable[..., TrainConfig]

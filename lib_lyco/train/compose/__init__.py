@@ -1,0 +1,1 @@
+"""Composition: options become the parts of a run."""
