@@ -65,6 +65,7 @@ class Engine:
         self._presets = presets
         self._sessions = Sessions(load, lambda: options.memory_bytes, lambda: devices.device)
         self._pass: _Pass | None = None
+        self._batch: tuple[weakref.ref[StableDiffusionProcessing], Sequence[str]] | None = None
         self._weights: tuple[weakref.ref[sd_models.HostModel], str] | None = None
         self._key: Hashable = ()
         self._serial = 0
@@ -72,6 +73,13 @@ class Engine:
         self.applied = AppliedState()
         self.companions: list[Companion] = []
         self.listeners: list[Listener] = []
+
+    def hear(self, p: StableDiffusionProcessing) -> None:
+        """Keeps a batch's prompts, tags included, before the host takes these out into another list.
+
+        It is the host's list, so that what other scripts write into it after this is seen, too.
+        """
+        self._batch = None if p.prompts is None else (weakref.ref(p), p.prompts)
 
     def begin(
         self,
@@ -215,11 +223,14 @@ class Engine:
 
     def _is_mixed(self, p: StableDiffusionProcessing, hires: bool, presets: Presets) -> bool:
         """Whether the prompts of this batch ask for different networks: the host heeds the first only."""
-        prompts = p.all_prompts
-        if hires and isinstance(p, StableDiffusionProcessingTxt2Img):
-            prompts = p.all_hr_prompts
+        kept = self._batch
         first = p.iteration * p.batch_size
-        batch = set((prompts or [])[first : first + p.batch_size])
+        if hires and isinstance(p, StableDiffusionProcessingTxt2Img):
+            batch = set((p.all_hr_prompts or [])[first : first + p.batch_size])
+        elif kept is not None and kept[0]() is p:
+            batch = set(kept[1])
+        else:
+            batch = set((p.all_prompts or [])[first : first + p.batch_size])
         kinds = KINDS if self._options.own_lora else KINDS[1:]
         return len(batch) > 1 and len({_asked(prompt, presets, kinds) for prompt in batch}) > 1
 

@@ -52,6 +52,7 @@ def make_script(app: HostApp) -> type[scripts.Script]:
             """The last moment before tags are read: whatever else writes prompts has written them."""
             del args, kwargs
             add_defaults(app, p)
+            app.engine.hear(p)
 
     return DefaultNetworks
 

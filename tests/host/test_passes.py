@@ -70,6 +70,18 @@ def test_batch_size_and_count(host: Host) -> None:
     assert tagged.like(drawn_by(host, "alpha-inside", batch_size=2, n_iter=2))
 
 
+MIXED = "The prompts of this batch ask for different networks"
+
+
+@pytest.mark.parametrize(("second", "is_mixed"), [("<lora:beta>", True), ("<lyco:alpha:1>", False)])
+def test_different_networks_in_one_batch_are_told(host: Host, second: str, is_mixed: bool) -> None:
+    """A script has written the prompts into the batch's list, after ours had its turn."""
+    host.ask("write_prompts", prompts=f"{PROMPT} <lora:alpha>|{PROMPT} {second}")
+    picture = host.txt2img(PROMPT, batch_size=2)
+    assert (MIXED in picture.comments) == is_mixed
+    assert picture.like(host.txt2img(f"{PROMPT} <lora:alpha>", batch_size=2))
+
+
 @pytest.mark.parametrize("resident", [1, 2])
 def test_a_change_of_checkpoint_takes_the_networks_along(host: Host, resident: int) -> None:
     host.set_options(sd_checkpoints_limit=resident)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_embedding_alone_is_a_network(tmp_path: Path) -> None:
 
 def test_embedding_in_the_wrong_folder_is_called_one(tmp_path: Path) -> None:
     """The keys are those that the WebUI's textual_inversion.py and diffusers' pipelines write and read."""
-    files = {
+    files: dict[str, dict[str, Any]] = {
         "trained.pt": {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(2, 768)}},
         "sd1.safetensors": {"emb_params": torch.ones(4, 768)},
         "xl.safetensors": {"clip_l": torch.ones(4, 768), "clip_g": torch.ones(4, 1280)},

@@ -24,6 +24,7 @@ class Probe(scripts.Script):
     """Keeps what the API does not tell."""
 
     comments = ""
+    prompts = ""
 
     def title(self) -> str:
         return "probe"
@@ -32,15 +33,27 @@ class Probe(scripts.Script):
         del is_img2img
         return scripts.AlwaysVisible
 
+    def before_process_batch(self, p: Any, *args: Any, prompts: list[str], **kwargs: Any) -> None:
+        """Writes prompts as extensions with wildcards do: into the batch's list, and nowhere else."""
+        del p, args, kwargs
+        if Probe.prompts:
+            prompts[:] = Probe.prompts.split("|")
+
     def postprocess(self, p: Any, processed: Any, *args: Any) -> None:
         """The lines below the picture."""
         del p, args
         Probe.comments = processed.comments
+        Probe.prompts = ""
 
 
 def comments() -> dict[str, str]:
     """What the last picture's comment says."""
     return {"text": Probe.comments}
+
+
+def write_prompts(prompts: str) -> None:
+    """Has the next job's batches drawn from these, separated by |."""
+    Probe.prompts = prompts
 
 
 def digest() -> dict[str, str]:
@@ -187,6 +200,7 @@ def reload_ui() -> None:
 
 QUESTIONS = (
     comments,
+    write_prompts,
     digest,
     weights,
     grad,
