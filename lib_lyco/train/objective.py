@@ -28,6 +28,8 @@ class Batch:
     """For SDXL."""
     loss_weight: Tensor
     """(b,) float32."""
+    mask: Tensor | None = None
+    """(b, 1, h, w) float32 in [0, 1]: how much each place counts; None if all count whole."""
 
 
 @dataclass(frozen=True)
