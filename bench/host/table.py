@@ -21,12 +21,14 @@ class Case:
     """Ours over the builtin's, at most."""
     reads: bool = False
     """Whether reading the file is part of it."""
+    grows: bool = False
+    """Whether it may need memory from the system, which is made ready for both."""
     is_kept: bool = False
     """Whether what it needs is there already, so that no weight has to be read or written."""
 
 
 CASES = (
-    Case("first use", {"one": 1.0}, 0.35, reads=True),
+    Case("first use", {"one": 1.0}, 0.35, reads=True, grows=True),
     # until the budget has overflown once, so that merges are written into memory that is there
     Case("", {"two": 0.8}),
     Case("", {"one": 0.9}),
@@ -35,13 +37,13 @@ CASES = (
     Case("switch A to B", {"two": 0.9}, 0.3),
     Case("only the strength", {"two": 0.6}, 0.2),
     Case("back to a set used before", {"one": 0.8}, 0.03, is_kept=True),
-    Case("two LoRAs", {"one": 0.7, "two": 0.5}, 0.25),
+    Case("two LoRAs", {"one": 0.7, "two": 0.5}, 0.25, grows=True),
     Case("off", {}, 0.1, is_kept=True),
-    Case("LoKr on", {"lokr": 1.0}, 0.25),
+    Case("LoKr on", {"lokr": 1.0}, 0.25, grows=True),
     Case("", {}),
-    Case("LoHa on", {"loha": 1.0}, 0.25),
+    Case("LoHa on", {"loha": 1.0}, 0.25, grows=True),
     Case("", {}),
-    Case("LoCon on", {"locon": 1.0}, 0.25),
+    Case("LoCon on", {"locon": 1.0}, 0.25, grows=True),
 )
 READING = "reading the file"
 READING_AIM = 0.1
