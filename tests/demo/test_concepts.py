@@ -11,11 +11,12 @@ from PIL import Image
 from lib_lyco.demo.concepts import CONCEPTS, write_training_folder
 from lib_lyco.demo.photographs import HELD_OUT, photograph_path
 from lib_lyco.train.data.record import scan_folder
+from lib_lyco.train.options.subset import SubsetOptions
 
 
 def test_trainer_finds_every_picture_with_its_caption(tmp_path: Path) -> None:
     written = write_training_folder(tmp_path)
-    scan = scan_folder(tmp_path, 1, "")
+    scan = scan_folder(tmp_path, SubsetOptions(repeats=1))
     assert [record.path for record in scan.records] == sorted(written)
     captions = {concept.name: concept.caption for concept in CONCEPTS}
     assert all(record.caption == captions[record.path.stem.split("_")[0]] for record in scan.records)

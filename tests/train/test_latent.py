@@ -17,6 +17,7 @@ from lib_lyco.train.data.latent import CachedLatents, FreshLatents
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.data.record import scan_folder
 from lib_lyco.train.data.source import ImageSource, View, ordered_map
+from lib_lyco.train.options.subset import SubsetOptions
 
 
 class Vae:
@@ -32,7 +33,7 @@ class Vae:
 
 
 def make_source(folder: Path, resolution: tuple[int, int] = (32, 32), flip: bool = False) -> ImageSource:
-    scan = scan_folder(folder, repeats=1)
+    scan = scan_folder(folder, SubsetOptions(repeats=1))
     placements = Bucketing(resolution, enabled=False).placements([record.size for record in scan.records])
     return ImageSource(scan.records, placements, seed=0, flip=flip)
 

@@ -14,6 +14,8 @@ from lib_lyco.train.data.image import parse_colour
 from lib_lyco.train.data.latent import CachedLatents, FreshLatents, LatentSource
 from lib_lyco.train.data.record import scan_folder
 from lib_lyco.train.data.source import ImageSource
+from lib_lyco.train.option import declarations
+from lib_lyco.train.options.subset import SubsetOptions
 from lib_lyco.train.plan import Length, Plan, make_plan
 
 
@@ -36,9 +38,16 @@ def plan_run(config: TrainConfig) -> Plan:
         step=config.bucket_step,
         upscale=config.bucket_upscale,
     )
-    scan = scan_folder(Path(config.images), config.repeats, config.caption_extension)
+    scan = scan_folder(Path(config.images), _own(config))
     length = Length(config.epochs, config.max_steps, config.accumulation)
     return make_plan(scan, bucketing, config.batch_size, config.seed, length)
+
+
+def _own(config: TrainConfig) -> SubsetOptions:
+    """The run's values of what a subset may set for itself."""
+    names = {declaration.name for declaration in declarations(TrainConfig)}
+    shared = [one.name for one in declarations(SubsetOptions) if one.name in names]
+    return SubsetOptions(**{name: getattr(config, name) for name in shared})
 
 
 def make_source(config: TrainConfig, plan: Plan) -> ImageSource:

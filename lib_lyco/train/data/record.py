@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from lib_lyco.errors import DataError
 from lib_lyco.train.data.bucket import Size
 from lib_lyco.train.data.caption import find_caption, read_caption
 from lib_lyco.train.data.image import EXTENSIONS, read_size
+from lib_lyco.train.options.subset import SubsetOptions
 
 CaptionSource = Literal["file", "folder", "none"]
 _NUMBERED = re.compile(r"(\d+)_(.*)", re.DOTALL)
@@ -28,6 +29,8 @@ class ImageRecord:
     repeats: int
     folder: str
     """Name of the folder it lies in, as metadata lists it."""
+    subset: SubsetOptions
+    """Shared by all images of its subset."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,10 @@ class Scan:
 @dataclass(frozen=True)
 class _Subset:
     folder: Path
-    repeats: int
-    text: str
-    """Caption of its images that have no caption file."""
+    options: SubsetOptions
 
 
-def scan_folder(folder: Path, repeats: int, caption_extension: str = "") -> Scan:
+def scan_folder(folder: Path, options: SubsetOptions) -> Scan:
     """Reads a folder of images.
 
     Accepted are a folder named `10_cat` (10 repeats, caption `cat` where an image has none), a
@@ -55,8 +56,8 @@ def scan_folder(folder: Path, repeats: int, caption_extension: str = "") -> Scan
 
     Args:
         folder: The folder.
-        repeats: Repeats of images whose folder has no number.
-        caption_extension: Like `.txt`; empty finds the usual ones.
+        options: What holds for its images; the number and the text of a folder's name come before its
+            repeats and class tokens.
 
     Raises:
         DataError: The folder is missing or holds no image, or an image or a caption is unreadable.
@@ -65,10 +66,8 @@ def scan_folder(folder: Path, repeats: int, caption_extension: str = "") -> Scan
         raise DataError(
             "There is no such folder of images.", where=str(folder), remedy="Correct the option images."
         )
-    subsets, notes = _subsets(folder, repeats)
-    records = tuple(
-        _record(path, subset, caption_extension) for subset in subsets for path in _images(subset.folder)
-    )
+    subsets, notes = _subsets(folder, options)
+    records = tuple(_record(path, subset) for subset in subsets for path in _images(subset.folder))
     if not records:
         raise DataError(
             "The folder holds no image.",
@@ -83,7 +82,7 @@ def _images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name)
 
 
-def _subsets(folder: Path, repeats: int) -> tuple[list[_Subset], list[str]]:
+def _subsets(folder: Path, options: SubsetOptions) -> tuple[list[_Subset], list[str]]:
     below = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.name)
     numbered = [path for path in below if _numbered(path)]
     if not _numbered(folder) and numbered:
@@ -93,10 +92,10 @@ def _subsets(folder: Path, repeats: int) -> tuple[list[_Subset], list[str]]:
         notes = [
             f"{path}: its images are not used, its name has no number of repeats." for path in left_out
         ]
-        return [_subset(path, repeats) for path in numbered], notes
+        return [_subset(path, options) for path in numbered], notes
     if _images(folder):
-        return [_subset(folder, repeats)], []
-    return [_subset(path, repeats) for path in below if _images(path)], []
+        return [_subset(folder, options)], []
+    return [_subset(path, options) for path in below if _images(path)], []
 
 
 def _numbered(folder: Path) -> tuple[int, str] | None:
@@ -105,16 +104,20 @@ def _numbered(folder: Path) -> tuple[int, str] | None:
     return (int(found[1]), found[2].strip()) if found and int(found[1]) else None
 
 
-def _subset(folder: Path, repeats: int) -> _Subset:
-    number, text = _numbered(folder) or (repeats, "")
-    return _Subset(folder, number, text)
+def _subset(folder: Path, options: SubsetOptions) -> _Subset:
+    named = _numbered(folder)
+    if named is None:
+        return _Subset(folder, options)
+    number, text = named
+    return _Subset(folder, replace(options, repeats=number, class_tokens=text or options.class_tokens))
 
 
-def _record(path: Path, subset: _Subset, caption_extension: str) -> ImageRecord:
-    caption_file = find_caption(path, caption_extension)
-    source: CaptionSource = "file" if caption_file else "folder" if subset.text else "none"
-    caption = read_caption(caption_file) if caption_file else subset.text
-    return ImageRecord(path, read_size(path), caption, source, subset.repeats, subset.folder.name)
+def _record(path: Path, subset: _Subset) -> ImageRecord:
+    options = subset.options
+    caption_file = find_caption(path, options.caption_extension)
+    source: CaptionSource = "file" if caption_file else "folder" if options.class_tokens else "none"
+    caption = read_caption(caption_file) if caption_file else options.class_tokens
+    return ImageRecord(path, read_size(path), caption, source, options.repeats, subset.folder.name, options)
 
 
 def _caption_notes(records: Iterable[ImageRecord]) -> list[str]:

@@ -8,8 +8,8 @@ from lib_lyco.train.option import option, wrong
 
 
 @dataclass(frozen=True)
-class CaptionOptions:
-    """Captions, and what the text encoders make of them."""
+class SubsetCaptions:
+    """What every subset of a dataset_config may set for itself."""
 
     caption_extension: str = option(
         "",
@@ -17,6 +17,12 @@ class CaptionOptions:
         "Extension of the caption files, like .txt; empty finds .txt and .caption by itself.",
         free=True,
     )
+
+
+@dataclass(frozen=True)
+class CaptionOptions(SubsetCaptions):
+    """Captions, and what the text encoders make of them."""
+
     clip_skip: int = option(
         1, "captions", "Which text-encoder layer from the last is used.", low=1, high=12
     )

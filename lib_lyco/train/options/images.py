@@ -8,8 +8,8 @@ from lib_lyco.train.option import option, wrong
 
 
 @dataclass(frozen=True)
-class ImageOptions:
-    """From an image file to a latent: size, bucket, crop, augmentation, cache."""
+class DatasetImages:
+    """What every dataset of a dataset_config may set for itself."""
 
     resolution: tuple[int, int] = option(
         (512, 512),
@@ -31,10 +31,22 @@ class ImageOptions:
     bucket_upscale: bool = option(
         True, "images", "Enlarge small images to their bucket; off crops them instead."
     )
+
+
+@dataclass(frozen=True)
+class SubsetImages:
+    """What every subset of a dataset_config may set for itself."""
+
     flip: bool = option(False, "images", "Mirror half of the images, drawn anew each time.")
     random_crop: bool = option(
         False, "images", "Crop at a random place instead of the centre; needs latent_cache off."
     )
+
+
+@dataclass(frozen=True)
+class ImageOptions(SubsetImages, DatasetImages):
+    """From an image file to a latent: size, bucket, crop, augmentation, cache."""
+
     background: str = option("white", "images", "Colour behind transparent images: a name, or #rrggbb.")
     latent_cache: str = option(
         "memory",

@@ -1,0 +1,27 @@
+"""What one dataset, and one subset of it, may have of its own; a dataset_config sets it.
+
+The options that a subset shares with the run are declared once, in the group they belong to: the run's
+value is the default of every subset. Whoever reads captions or makes pictures of images takes them
+from `ImageRecord.subset`, never from the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib_lyco.train.option import option
+from lib_lyco.train.options.captions import SubsetCaptions
+from lib_lyco.train.options.data import DatasetData, SubsetData
+from lib_lyco.train.options.images import DatasetImages, SubsetImages
+
+
+@dataclass(frozen=True)
+class DatasetOptions(DatasetImages, DatasetData):
+    """The settings of one dataset: images that share buckets and batches."""
+
+
+@dataclass(frozen=True)
+class SubsetOptions(SubsetImages, SubsetCaptions, SubsetData):
+    """The settings of one subset: a folder, or a metadata file, of a dataset."""
+
+    class_tokens: str = option("", "data", "Caption of the images that have no caption of their own.")
