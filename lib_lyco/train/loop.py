@@ -16,20 +16,13 @@ from pathlib import Path
 import torch
 
 from lib_lyco.errors import LycoError, TrainingError
-from lib_lyco.models.base import BaseModel, SizeCond
-from lib_lyco.train.data.latent import LatentSource
 from lib_lyco.train.data.order import Sample
-from lib_lyco.train.data.source import ImageSource
 from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, SaveReason, Started, Step
-from lib_lyco.train.network import TrainableNetwork
-from lib_lyco.train.objective import Batch, Objective
-from lib_lyco.train.optim import Optimisation
 from lib_lyco.train.plan import Plan
-from lib_lyco.train.precision import Precision
 from lib_lyco.train.save import Saver, epoch_suffix, step_suffix
 from lib_lyco.train.seed import derived_generator
 from lib_lyco.train.state import State, StateStore
-from lib_lyco.train.text import Texts
+from lib_lyco.train.step import Learning, add_gradients
 
 
 class Stop:
@@ -61,15 +54,7 @@ class Saving:
 class Run:
     """Everything a run is made of."""
 
-    model: BaseModel
-    network: TrainableNetwork
-    plan: Plan
-    source: ImageSource
-    latents: LatentSource
-    texts: Texts
-    objective: Objective
-    optimisation: Optimisation
-    precision: Precision
+    learning: Learning
     saving: Saving
     states: StateStore
     started_at: float
@@ -82,7 +67,12 @@ class Run:
     @property
     def seed(self) -> int:
         """Decides everything that is drawn."""
-        return self.plan.order.seed
+        return self.learning.seed
+
+    @property
+    def plan(self) -> Plan:
+        """What the run is to do."""
+        return self.learning.plan
 
 
 class _Progress:
@@ -140,7 +130,7 @@ def run_loop(run: Run, stop: Stop) -> Iterator[Event]:
     progress = _Progress(run)
     yield Started(run.plan, progress.step)
     run.states.remove_leftovers()
-    for done, total in run.latents.prepare():
+    for done, total in run.learning.latents.prepare():
         yield Caching(done, total)
         if stop.requested:
             break
@@ -168,7 +158,7 @@ def _steps(run: Run, stop: Stop, progress: _Progress) -> Iterator[Event]:
     while progress.step < plan.total_steps and not stop.requested:
         epoch, done = divmod(progress.step, plan.steps_per_epoch)
         batches = plan.order.epoch(epoch)[done * plan.accumulation :]
-        latents = run.latents.batches(batches)
+        latents = run.learning.latents.batches(batches)
         for start in range(0, len(batches), plan.accumulation):
             if stop.requested or progress.step == plan.total_steps:
                 return
@@ -205,8 +195,8 @@ def _keep_state(run: Run, progress: _Progress) -> None:
             losses=tuple(progress.losses),
             seconds=progress.seconds,
             started_at=run.started_at,
-            network=run.network.state(),
-            optimisation=run.optimisation.state(),
+            network=run.learning.network.state(),
+            optimisation=run.learning.optimisation.state(),
         )
     )
 
@@ -233,61 +223,22 @@ def _step(
 ) -> Step:
     """One update from the micro-batches of a group, each sample counting the same."""
     count = sum(len(batch) for batch in group)
-    run.network.begin_step(derived_generator("step", run.seed, progress.step))
+    run.learning.network.begin_step(derived_generator("step", run.seed, progress.step))
     loss = 0.0
     try:
         for samples, encoded in zip(group, latents, strict=True):
-            loss += _micro_batch(run, samples, encoded, count)
+            loss += add_gradients(run.learning, samples, encoded, count)
             if not math.isfinite(loss):
                 raise _not_finite("loss", loss, progress, run, group)
-        rates = run.optimisation.learning_rates(progress.step)
+        rates = run.learning.optimisation.learning_rates(progress.step)
         progress.whole = False  # an interrupt in here leaves some weights updated and others not
-        updated = run.optimisation.step(progress.step)
-        if not updated and not run.optimisation.tolerates_overflow:
+        updated = run.learning.optimisation.step(progress.step)
+        if not updated and not run.learning.optimisation.tolerates_overflow:
             progress.whole = True
             raise _not_finite("gradient", math.nan, progress, run, group)
     finally:
-        run.network.end_step()
+        run.learning.network.end_step()
     return progress.made_step(loss, rates, updated)
-
-
-def _micro_batch(run: Run, samples: Sequence[Sample], latents: torch.Tensor, count: int) -> float:
-    """Adds the gradients of one micro-batch of a step of `count` samples; returns its share of the loss."""
-    with run.precision.context():
-        batch = _batch(run, samples, latents)
-        generators = [sample.generator(run.seed, "noise") for sample in samples]
-        loss = run.objective.losses(run.model, batch, generators).sum() / count
-    value = float(loss.detach())
-    if math.isfinite(value):
-        run.optimisation.backward(loss)
-    return value
-
-
-def _batch(run: Run, samples: Sequence[Sample], latents: torch.Tensor) -> Batch:
-    device = run.model.device
-    captions = [run.plan.records[sample.image].caption for sample in samples]
-    return Batch(
-        latents=latents.to(device),
-        cond=run.texts.conds(captions),
-        size=_size_cond(run, samples) if run.model.family == "sdxl" else None,
-        loss_weight=torch.ones(len(samples), device=device),
-    )
-
-
-def _size_cond(run: Run, samples: Sequence[Sample]) -> SizeCond:
-    """SDXL's sizes: of the file, the true corner of the crop (mirrored with it), and the bucket."""
-    original: list[tuple[int, int]] = []
-    crop: list[tuple[int, int]] = []
-    target: list[tuple[int, int]] = []
-    for sample in samples:
-        placement, view = run.plan.placements[sample.image], run.source.view(sample)
-        width, height = run.plan.records[sample.image].size
-        left, top = view.corner
-        original.append((height, width))
-        crop.append((top, placement.margin[0] - left if view.flipped else left))
-        target.append((placement.bucket[1], placement.bucket[0]))
-    rows = (torch.tensor(sizes, device=run.model.device) for sizes in (original, crop, target))
-    return SizeCond(*rows)
 
 
 def _not_finite(

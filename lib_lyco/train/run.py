@@ -10,6 +10,7 @@ from pathlib import Path
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.compose.data import make_latents, make_source, plan_run
 from lib_lyco.train.compose.network import learns_text, make_network
+from lib_lyco.train.compose.objective import make_objective
 from lib_lyco.train.compose.optimisation import make_optimisation
 from lib_lyco.train.compose.saving import make_facts, make_saving
 from lib_lyco.train.config import TrainConfig
@@ -17,10 +18,10 @@ from lib_lyco.train.events import Event
 from lib_lyco.train.identity import run_identity
 from lib_lyco.train.loop import Run, Stop, run_loop
 from lib_lyco.train.metadata import network_metadata, progress_metadata
-from lib_lyco.train.objective import Objective
 from lib_lyco.train.precision import make_precision
 from lib_lyco.train.prepare import prepared
 from lib_lyco.train.state import StateStore
+from lib_lyco.train.step import Learning
 from lib_lyco.train.text import Texts
 
 
@@ -61,7 +62,7 @@ def train(
             network.load(resumed.network)
             optimisation.load(resumed.optimisation)
         fixed = network_metadata(config, plan, base, started_at)
-        run = Run(
+        learning = Learning(
             model=model,
             network=network,
             plan=plan,
@@ -71,6 +72,9 @@ def train(
             objective=Objective(config.min_snr_gamma),
             optimisation=optimisation,
             precision=precision,
+        )
+        run = Run(
+            learning=learning,
             saving=make_saving(config, model, network, partial(_metadata, fixed, clock)),
             states=states,
             started_at=started_at,
