@@ -26,6 +26,23 @@ class Cond:
 
 
 @dataclass(frozen=True)
+class TextStyle:
+    """How a text becomes conds where there is more than one way."""
+
+    chunks: Literal["webui", "kohya"] = "webui"
+    """What is done with more than 75 tokens. `webui`: chunks end at a comma where one is near, and all 77
+    states of each are kept; `kohya`: chunks of exactly 75, joined without the marks between them."""
+    weights: Literal["off", "webui", "kohya"] = "off"
+    """What brackets mean. `webui`: states are multiplied, then brought back to their former mean (the
+    WebUI's emphasis `Original`); `kohya`: only multiplied (`No norm`)."""
+    max_tokens: int | None = None
+    """Tokens read, a multiple of 75; None reads all."""
+
+
+PLAIN_TEXT = TextStyle()
+
+
+@dataclass(frozen=True)
 class SizeCond:
     """SDXL's size conditioning; sizes are (height, width) pairs in pixels, one row per image."""
 
@@ -83,8 +100,17 @@ class BaseModel(Protocol):
         """Scaled latents (b, 4, h/8, w/8) -> images (b, 3, h, w) in [-1, 1]."""
         ...
 
-    def encode_prompts(self, prompts: Sequence[str], clip_skip: int = 1) -> Cond:
-        """Tokenise and encode; differentiable where gradients are enabled."""
+    def encode_prompts(
+        self,
+        prompts: Sequence[str],
+        clip_skip: int = 1,
+        style: TextStyle = PLAIN_TEXT,
+        second: Sequence[str] | None = None,
+    ) -> Cond:
+        """Tokenise and encode; differentiable where gradients are enabled.
+
+        `second` is what SDXL's second text encoder reads, where that is not the same.
+        """
         ...
 
     def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:

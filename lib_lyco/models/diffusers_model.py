@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from lib_lyco.errors import ModelError
-from lib_lyco.models.base import Cond, NoiseSchedule, SizeCond
+from lib_lyco.models.base import PLAIN_TEXT, Cond, NoiseSchedule, SizeCond, TextStyle
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.models.text import TextEncoder, encode_pair, encode_single, set_text_checkpointing
 from lib_lyco.naming.layer import Component, Family, LayerName
@@ -98,15 +98,22 @@ class DiffusersModel:
         vae: Any = self._parts.vae
         return vae.decode(latents.float() / self._latent_scale, return_dict=False)[0]
 
-    def encode_prompts(self, prompts: Sequence[str], clip_skip: int = 1) -> Cond:
-        """As `BaseModel.encode_prompts`. Prompts of more than 75 tokens are encoded in chunks (see `text`).
+    def encode_prompts(
+        self,
+        prompts: Sequence[str],
+        clip_skip: int = 1,
+        style: TextStyle = PLAIN_TEXT,
+        second: Sequence[str] | None = None,
+    ) -> Cond:
+        """As `BaseModel.encode_prompts`; `text` says how.
 
         SDXL has no clip skip: it always reads the layers that it was trained with.
         """
         encoders = tuple(self._parts.texts.values())
         if self._family == "sdxl":
-            return encode_pair(encoders[0], encoders[1], prompts)
-        return encode_single(encoders[0], prompts, clip_skip)
+            pair = (prompts, prompts if second is None else second)
+            return encode_pair((encoders[0], encoders[1]), pair, style)
+        return encode_single(encoders[0], prompts, clip_skip, style)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
         """As `BaseModel.predict`; computed in the model's dtype, returned in that of `noisy`.

@@ -1,4 +1,4 @@
-"""Prompts into conds: chunks of 75 tokens, clip skip, SDXL's two encoders."""
+"""Prompts into conds: chunks of 75 tokens, clip skip, weights, SDXL's two encoders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection
 
-from lib_lyco.models.base import Cond
+from lib_lyco.models.base import Cond, TextStyle
+from lib_lyco.models.chunks import make_chunks
 from lib_lyco.models.tokenizer import ClipTokenizer
 
 
@@ -20,38 +21,89 @@ class TextEncoder:
     module: CLIPTextModelWithProjection
     tokenizer: ClipTokenizer
 
-    def hidden(self, prompts: Sequence[str], layer: int) -> tuple[Tensor, Tensor]:
-        """The states (b, 77 n, d) that leave transformer layer `layer` from the end (1 is the last),
-        without the final norm, and the projected state at the first chunk's EOS, (b, p).
+    def encode(
+        self, prompts: Sequence[str], layer: int, style: TextStyle, normed: bool
+    ) -> tuple[Tensor, Tensor]:
+        """States and pooled state of b prompts in n chunks, each encoded alone.
 
-        Each of the n chunks of 77 is encoded alone and the states are joined, as the WebUI does.
+        Args:
+            prompts: The texts.
+            layer: Which transformer layer's states, from the end (1 is the last).
+            style: How texts become chunks, what brackets mean, and how chunks are joined.
+            normed: Whether the states pass the final norm.
+
+        Returns:
+            The states (b, 77 n, d), or (b, 75 n + 2, d) in kohya's way, and the projected state at the
+            first chunk's EOS, (b, p), which no weight touches.
         """
-        tokens = self.tokenizer.chunks(prompts).to(self.module.device)
-        b, n, positions = tokens.shape
-        output = self.module(input_ids=tokens.reshape(b * n, positions), output_hidden_states=True)
+        chunks = make_chunks(self.tokenizer, prompts, style)
+        b, n, positions = chunks.tokens.shape
+        tokens = chunks.tokens.reshape(b * n, positions).to(self.module.device)
+        output = self.module(input_ids=tokens, output_hidden_states=True)
         states = output.hidden_states[-layer]
-        pooled = output.text_embeds.reshape(b, n, -1)[:, 0]
-        return states.reshape(b, n * positions, -1), pooled
-
-    def normed(self, prompts: Sequence[str], clip_skip: int) -> Tensor:
-        """The states (b, 77 n, d) of layer `clip_skip` from the end, after the final norm."""
-        return self.module.text_model.final_layer_norm(self.hidden(prompts, clip_skip)[0])
-
-
-def encode_single(encoder: TextEncoder, prompts: Sequence[str], clip_skip: int) -> Cond:
-    """SD1 and SD2: one encoder; `clip_skip` 1 is its last layer (SD2: OpenCLIP's last but one)."""
-    return Cond(encoder.normed(prompts, clip_skip))
+        if normed:
+            states = self.module.text_model.final_layer_norm(states)
+        states = states.reshape(b, n, positions, -1)
+        if chunks.weights is not None:
+            states = weighted(states, chunks.weights, restore_mean=style.weights == "webui")
+        return joined(states, style), output.text_embeds.reshape(b, n, -1)[:, 0]
 
 
-def encode_pair(first: TextEncoder, second: TextEncoder, prompts: Sequence[str]) -> Cond:
+def weighted(states: Tensor, weights: Tensor, restore_mean: bool) -> Tensor:
+    """States (b, n, 77, d) times weights (b, n, 77).
+
+    With `restore_mean` each chunk is then scaled to the mean over all its values that it had before,
+    which is the WebUI's emphasis `Original`; without, sd-scripts' way and the WebUI's `No norm`.
+    """
+    multiplied = states * weights.to(states)[..., None]
+    if not restore_mean:
+        return multiplied
+    means = states.mean(dim=(2, 3), keepdim=True), multiplied.mean(dim=(2, 3), keepdim=True)
+    return multiplied * (means[0] / means[1])
+
+
+def joined(states: Tensor, style: TextStyle) -> Tensor:
+    """The chunks' states (b, n, 77, d) in a row: all of them, or in kohya's way without the first and last
+    of each chunk, but for the very first and the very last."""
+    if style.chunks == "webui":
+        return states.flatten(1, 2)
+    inner = states[:, :, 1:-1].flatten(1, 2)
+    return torch.cat([states[:, 0, :1], inner, states[:, -1, -1:]], dim=1)
+
+
+def encode_single(encoder: TextEncoder, prompts: Sequence[str], clip_skip: int, style: TextStyle) -> Cond:
+    """SD1 and SD2: one encoder, normed; `clip_skip` 1 is its last layer (SD2: OpenCLIP's last but one)."""
+    return Cond(encoder.encode(prompts, clip_skip, style, normed=True)[0])
+
+
+def encode_pair(
+    encoders: tuple[TextEncoder, TextEncoder],
+    prompts: tuple[Sequence[str], Sequence[str]],
+    style: TextStyle,
+) -> Cond:
     """SDXL: the last but one layer of both encoders side by side, without norm, and the second's
     pooled state.
 
     There is no clip skip: the WebUI and sd-scripts leave SDXL at these layers too.
     """
-    states_1, _ = first.hidden(prompts, 2)
-    states_2, pooled = second.hidden(prompts, 2)
-    return Cond(torch.cat([states_1, states_2], dim=-1), pooled)
+    (first, _), (second, pooled) = (
+        encoder.encode(texts, 2, style, normed=False)
+        for encoder, texts in zip(encoders, prompts, strict=True)
+    )
+    length = max(first.shape[1], second.shape[1])
+    if first.shape[1] != second.shape[1]:  # the encoders read different texts, one of more chunks
+        first, second = (
+            _lengthened(states, encoder, style, length)
+            for states, encoder in zip((first, second), encoders, strict=True)
+        )
+    return Cond(torch.cat([first, second], dim=-1), pooled)
+
+
+def _lengthened(states: Tensor, encoder: TextEncoder, style: TextStyle, length: int) -> Tensor:
+    """States (b, n, d) with the states of empty chunks after them, (b, length, d)."""
+    empty, _ = encoder.encode([""], 2, style, normed=False)
+    missing = (length - states.shape[1]) // empty.shape[1]
+    return torch.cat([states, empty.repeat(len(states), missing, 1)], dim=1)
 
 
 def set_text_checkpointing(encoder: nn.Module, enabled: bool) -> None:

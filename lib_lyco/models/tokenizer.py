@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFC, Lowercase, Replace
 from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
-from torch import Tensor
 
 from lib_lyco.errors import FileError, MissingPackageError
 
@@ -49,19 +46,6 @@ class ClipTokenizer:
     def words(self, text: str) -> list[int]:
         """The text's tokens, without marks."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
-
-    def chunks(self, texts: Sequence[str]) -> Tensor:
-        """(b, n, 77): each text in as many chunks of 75 tokens as the longest one needs, as the WebUI does.
-
-        Every chunk is BOS, tokens, EOS, padding; a text that is shorter than another ends in empty chunks.
-        """
-        rows = [self.words(text) for text in texts]
-        num_chunks = max((len(row) + CHUNK - 1) // CHUNK for row in rows) if rows else 0
-        starts = range(0, max(1, num_chunks) * CHUNK, CHUNK)
-        return torch.tensor([[self._chunk(row[start : start + CHUNK]) for start in starts] for row in rows])
-
-    def _chunk(self, tokens: list[int]) -> list[int]:
-        return [BOS, *tokens, EOS] + [self.pad] * (CHUNK - len(tokens))
 
 
 @cache

@@ -14,6 +14,8 @@ from lib_lyco.demo.drawing import WORDS
 from lib_lyco.demo.export import export, text_config
 from lib_lyco.demo.pretrain.denoiser import Denoiser
 from lib_lyco.demo.vocabulary import vocabulary
+from lib_lyco.models.base import PLAIN_TEXT
+from lib_lyco.models.chunks import make_chunks
 from lib_lyco.models.tokenizer import clip_tokenizer
 
 
@@ -68,7 +70,7 @@ def test_text_encoder_is_built_from_its_configuration(exported: list[Path]) -> N
 @pytest.mark.parametrize("text", [" ".join(WORDS), "A Café, naïve: 12 cats' photo!", ""])
 def test_tokenizer_agrees_with_ours(exported: list[Path], text: str) -> None:
     theirs: Any = CLIPTokenizer.from_pretrained(exported[2].parent)
-    expected = clip_tokenizer().chunks([text])[0, 0]
+    expected = make_chunks(clip_tokenizer(), [text], PLAIN_TEXT).tokens[0, 0]
     got = torch.tensor(theirs(text, padding="max_length", max_length=77, truncation=True)["input_ids"])
     assert torch.equal(got, expected)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lib_lyco.errors import FileError, MissingPackageError
 from lib_lyco.models import tokenizer as module
-from lib_lyco.models.tokenizer import BOS, EOS, clip_tokenizer
+from lib_lyco.models.tokenizer import clip_tokenizer
 
 TEXTS = (
     "",
@@ -62,23 +62,6 @@ def test_any_latin_text_has_the_words_of_the_original(
     if "&" in text or ftfy.fix_text(text) != text:
         return
     assert clip_tokenizer().words(text) == original(text)
-
-
-def test_chunks_frame_and_pad_as_clip_does() -> None:
-    (row,) = clip_tokenizer().chunks(["a photo of a cat"]).tolist()
-    # 320 1125 539 320 2368: the well-known tokens of this sentence in CLIP's vocabulary
-    assert row == [[BOS, 320, 1125, 539, 320, 2368, EOS, *[EOS] * 70]]
-
-
-def test_open_clip_pads_with_zero() -> None:
-    (row,) = clip_tokenizer(0).chunks(["cat"]).tolist()
-    assert row == [[BOS, 2368, EOS, *[0] * 74]]
-
-
-def test_long_text_goes_on_in_further_chunks_and_short_ones_end_empty() -> None:
-    rows = clip_tokenizer().chunks(["cat " * 76, "cat " * 75, ""]).tolist()
-    full, empty = [BOS, *[2368] * 75, EOS], [BOS, *[EOS] * 76]
-    assert rows == [[full, [BOS, 2368, *[EOS] * 75]], [full, empty], [empty, empty]]
 
 
 def test_vocabulary_is_found_without_importing_the_package() -> None:

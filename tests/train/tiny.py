@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from lib_lyco.models.base import Cond, NoiseSchedule, Prediction, SizeCond
+from lib_lyco.models.base import PLAIN_TEXT, Cond, NoiseSchedule, Prediction, SizeCond, TextStyle
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.models.text import set_text_checkpointing
 from lib_lyco.naming.layer import Component, Family, LayerName
@@ -80,7 +80,14 @@ class TinyModel:
     def decode_latents(self, latents: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def encode_prompts(self, prompts: Sequence[str], clip_skip: int = 1) -> Cond:
+    def encode_prompts(
+        self,
+        prompts: Sequence[str],
+        clip_skip: int = 1,
+        style: TextStyle = PLAIN_TEXT,
+        second: Sequence[str] | None = None,
+    ) -> Cond:
+        del style, second
         tokens = torch.tensor([self._tokens(prompt) for prompt in prompts])
         states = self.text(tokens, output_hidden_states=True).hidden_states
         return Cond(states[-clip_skip])
