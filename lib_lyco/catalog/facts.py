@@ -16,14 +16,13 @@ from lib_lyco.files.access import reading
 from lib_lyco.files.hashes import stated_hash
 from lib_lyco.files.header import Front, read_front, read_header
 from lib_lyco.files.metadata import read_value
-from lib_lyco.files.pickled import is_pickled
+from lib_lyco.files.pickled import is_pickled, read_program
 from lib_lyco.naming.foreign import EMBEDDING
 from lib_lyco.naming.layer import Family
 
 _HEAD_BYTES = 9
 _END_BYTES = 16 << 10
 _MAX_COVERS = 64
-_PICKLED = "It was made by torch.save, which has no header: what it holds is seen when it is used."
 
 
 @dataclass(frozen=True)
@@ -66,26 +65,27 @@ class FileFacts:
 
 
 def read_facts(path: Path, layouts: Layouts) -> FileFacts:
-    """Reads a file's header, and no tensor. Raises nothing: a file that is broken says so."""
+    """Reads a file's header or pickle, and no tensor. Raises nothing: a file that is broken says so."""
     try:
         with reading(path) as file:
             head = file.read(_HEAD_BYTES)
             if is_pickled(head):
-                return FileFacts(content=_ends(file, path), evidence=_PICKLED)
+                # made by torch.save, which has no header and no metadata; its pickle is read, and not run
+                program = read_program(file, path)
+                return _facts({}, _ends(file, path), layouts.facts_of_pickle(program, path))
         front = read_front(path)
         layout = layouts.facts(front, lambda: read_header(path))
     except FileError as error:
         return FileFacts(problem=sentence(error))
-    return _facts(front, layout)
+    return _facts(front.metadata, _content(front), layout)
 
 
-def _facts(front: Front, layout: LayoutFacts) -> FileFacts:
-    metadata = front.metadata
+def _facts(metadata: Mapping[str, str], content: str, layout: LayoutFacts) -> FileFacts:
     started = read_value("ss_training_started_at", metadata.get("ss_training_started_at", ""))
     understood = layout.algo or layout.embeddings or layout.other
     problem = f"It holds no network that this version knows. {layout.evidence}"
     return FileFacts(
-        content=_content(front),
+        content=content,
         alias=metadata.get("ss_output_name", ""),
         hash=stated_hash(metadata),
         legacy_hash=metadata.get("sshs_legacy_hash", ""),

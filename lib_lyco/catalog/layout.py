@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,6 +20,7 @@ from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
 from lib_lyco.errors import AdapterError
 from lib_lyco.files.header import Front, Header
+from lib_lyco.files.pickled import read_shapes
 from lib_lyco.naming.claim import read_claim
 from lib_lyco.naming.detect import TITLES, detect_family
 from lib_lyco.naming.key import split_embedding_key, split_key
@@ -71,10 +74,20 @@ class Layouts:
         if facts is None or size != front.data_size:
             header = read()
             facts = understand({name: info.shape for name, info in header.tensors.items()}, front.metadata)
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[key] = (facts, front.data_size)
+            self._keep(key, facts, front.data_size)
         return facts
+
+    def facts_of_pickle(self, program: bytes, path: Path) -> LayoutFacts:
+        """The facts of a file made by torch.save, which has no metadata. May raise FileError."""
+        key = sha256(program).digest()
+        if key not in self._known:
+            self._keep(key, understand(read_shapes(program, path), {}), 0)
+        return self._known[key][0]
+
+    def _keep(self, key: object, facts: LayoutFacts, size: int) -> None:
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[key] = (facts, size)
 
 
 def understand(shapes: _Shapes, metadata: Mapping[str, str]) -> LayoutFacts:

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import RLock
 from typing import NamedTuple, TypeVar
 
-VERSION = 2
+VERSION = 3
 """Of `files`: raise it whenever what is kept there has another form or comes from another reading."""
 
 _APPLICATION = 0x4C59434F  # "LYCO"

@@ -13,7 +13,8 @@ import math
 import mmap
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -28,6 +29,8 @@ _PICKLE_MAGIC = b"\x80"
 _HEADER_BRACE = b"{"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LENGTH_BYTES = 8
+MAX_PROGRAM_BYTES = 8 << 20
+"""A tensor takes some 150 bytes of the pickle: 0.4 MB for the 2,900 of an SDXL LoRA."""
 _INNER = "string_to_param"
 """What holds the tensors of a textual-inversion embedding, one level deeper."""
 
@@ -49,11 +52,49 @@ def read_pickled(file: BinaryIO, path: Path) -> dict[str, Tensor]:
         FileError: The file is damaged or holds no named tensors.
         UnsafeFileError: The file asks for code to be run.
     """
+    with _told(path), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        if mapped[: len(_ZIP_MAGIC)] == _ZIP_MAGIC:
+            return _read_zip(file, path)
+        return _read_legacy(mapped, path)
+
+
+def read_program(file: BinaryIO, path: Path) -> bytes:
+    """The pickle that tells the tensors' names and shapes, without the tensors' bytes.
+
+    In the zip layout two files with tensors of the same names, dtypes and shapes have the same; the older
+    layout names memory addresses in it, and what follows the pickle comes with it.
+
+    Raises:
+        FileError: The file is damaged, or its pickle is larger than any network's.
+    """
+    with _told(path), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        if mapped[: len(_ZIP_MAGIC)] != _ZIP_MAGIC:
+            _skip_front(mapped)
+            return mapped.read(MAX_PROGRAM_BYTES)
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            return bytes(_member(archive, _main_member(archive.namelist()), MAX_PROGRAM_BYTES))
+
+
+def read_shapes(program: bytes, path: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes that a file's `read_program` tells.
+
+    Raises:
+        FileError: It is damaged, or tells of no named tensors.
+        UnsafeFileError: It asks for code to be run.
+    """
+    with _told(path):
+        views = _named_views(run(io.BytesIO(program)))
+    if not views:
+        raise _damaged(path, "no named tensors")
+    return {name: view.size for name, view in views.items()}
+
+
+@contextmanager
+def _told(path: Path) -> Generator[None, None, None]:
+    """What can go wrong with a pickle, in our words."""
     try:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            if mapped[: len(_ZIP_MAGIC)] == _ZIP_MAGIC:
-                return _read_zip(file, path)
-            return _read_legacy(mapped, path)
+        yield
     except ForbiddenNameError as error:
         raise UnsafeFileError(
             "The file asks for code to be run and was not opened",
@@ -71,9 +112,7 @@ def _read_zip(file: BinaryIO, path: Path) -> dict[str, Tensor]:
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
-        main = next((name for name in names if name.rpartition("/")[2] == "data.pkl"), None)
-        if main is None:
-            raise PickleError("a zip archive without data.pkl")
+        main = _main_member(names)
         folder = main.removesuffix("data.pkl")
         if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
             raise PickleError("tensors that are not little-endian")
@@ -85,6 +124,13 @@ def _read_zip(file: BinaryIO, path: Path) -> dict[str, Tensor]:
         return _tensors(run(io.BytesIO(_member(archive, main, budget))), read, path)
 
 
+def _main_member(names: Sequence[str]) -> str:
+    main = next((name for name in names if name.rpartition("/")[2] == "data.pkl"), None)
+    if main is None:
+        raise PickleError("a zip archive without data.pkl")
+    return main
+
+
 def _member(archive: zipfile.ZipFile, name: str, budget: int) -> bytearray:
     """A member's bytes. torch stores members as they are; a compressed one could be a bomb."""
     try:
@@ -92,18 +138,14 @@ def _member(archive: zipfile.ZipFile, name: str, budget: int) -> bytearray:
     except KeyError as error:
         raise PickleError(f"no {name} in the archive") from error
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > budget:
-        raise PickleError(f"{name} is compressed, or larger than the file")
+        raise PickleError(f"{name} is compressed, or larger than it can be")
     with archive.open(info) as member:
         return bytearray(member.read())
 
 
 def _read_legacy(mapped: mmap.mmap, path: Path) -> dict[str, Tensor]:
     """magic, protocol, system, object, storage keys: five pickles; then each storage's n and bytes."""
-    stream = cast("IO[bytes]", mapped)
-    if run(stream) != _LEGACY_MAGIC:
-        raise PickleError("a pickle that torch.save did not make")
-    for _ in ("protocol", "system"):
-        run(stream)
+    stream = _skip_front(mapped)
     root = run(stream)
     keys = run(stream)
     if not isinstance(keys, list):
@@ -128,6 +170,16 @@ def _read_legacy(mapped: mmap.mmap, path: Path) -> dict[str, Tensor]:
         return bytearray(memoryview(mapped)[start:end])
 
     return _tensors(root, read, path)
+
+
+def _skip_front(mapped: mmap.mmap) -> IO[bytes]:
+    """The older layout's stream behind magic, protocol and system."""
+    stream = cast("IO[bytes]", mapped)
+    if run(stream) != _LEGACY_MAGIC:
+        raise PickleError("a pickle that torch.save did not make")
+    for _ in ("protocol", "system"):
+        run(stream)
+    return stream
 
 
 def _tensors(root: object, read: ReadStorage, path: Path) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import torch
 from safetensors.torch import save_file
 
 from lib_lyco.catalog import facts as facts_module
+from lib_lyco.catalog import layout as layout_module
 from lib_lyco.catalog.facts import FileFacts, cover_texts, read_facts
 from lib_lyco.catalog.layout import Layouts
+from lib_lyco.files import pickled as pickled_module
 from lib_lyco.files.header import read_metadata
 from tests.dialects.files import SAMPLES, Sample
 from tests.dialects.files import lora as lora_parts
@@ -188,8 +191,40 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert "pipe" in str(facts_of(tmp_path / "pipe.safetensors").problem)
 
 
-def test_a_pickle_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_tells_what_the_same_tensors_tell_as_safetensors(tmp_path: Path, zipped: bool) -> None:
+    state = {key: tensor.contiguous() for key, tensor in by_lycoris("loha", "attn-mlp").items()}
+    save_file(state, tmp_path / "a.safetensors")
+    torch.save(state, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    pickled, plain = (facts_of(tmp_path / f"a.{suffix}") for suffix in ("pt", "safetensors"))
+    assert pickled.content and replace(pickled, content=plain.content) == plain
+    assert (pickled.algo, pickled.problem) == ("loha", None)
+
+
+class Evil:
+    """Runs code when the standard library unpickles it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("/nowhere/ever",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_with_code_is_told_on_its_card_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    torch.save({"a": torch.zeros(2), "b": Evil()}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    assert "asks for code to be run" in str(facts_of(tmp_path / "a.pt").problem)
+
+
+def test_pickles_of_one_layout_are_understood_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts = Layouts()
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        torch.save({"lora_unet_x.diff": torch.full((4, 4), value)}, tmp_path / f"{name}.pt")
+    first = read_facts(tmp_path / "a.pt", layouts)
+    monkeypatch.setattr(layout_module, "read_shapes", None)
+    second = read_facts(tmp_path / "b.pt", layouts)
+    assert first.algo == second.algo == "full" and first.content != second.content
+
+
+def test_a_giant_pickle_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({"lora_unet_x.diff": torch.zeros(4, 4)}, tmp_path / "a.pt")
-    monkeypatch.setattr(facts_module, "read_header", None)
-    facts = facts_of(tmp_path / "a.pt")
-    assert facts.problem is None and "torch.save" in facts.evidence and facts.content
+    monkeypatch.setattr(pickled_module, "MAX_PROGRAM_BYTES", 64)
+    assert "larger than it can be" in str(facts_of(tmp_path / "a.pt").problem)
