@@ -15,11 +15,13 @@ lyco.SORTS = {
 };
 
 lyco.Pane = class {
-    constructor(frame, prompt) {
+    /** prompts: those of the tab, its own one first. */
+    constructor(frame, prompts) {
         this.frame = frame;
         // gradio colours every element of a text that it takes for prose
         frame.closest(".prose")?.classList.remove("prose");
-        this.prompt = prompt;
+        this.prompts = prompts;
+        this.prompt = prompts[0];
         this.tab = frame.dataset.tabname;
         this.search = frame.querySelector("input[type=search]");
         this.controls = frame.querySelector(".lyco-controls");
@@ -39,7 +41,12 @@ lyco.Pane = class {
         box.setAttribute("role", "list");
         box.setAttribute("aria-label", lyco.say("Networks"));
         this.list = new lyco.List(box, (offset, limit) => this.ask(offset, limit), (card) => lyco.drawTile(card, this), lyco.tileSize);
-        prompt.follow(() => this.onPrompt());
+        for (const prompt of prompts) {
+            prompt.follow(() => this.onPrompt(prompt));
+            for (const field of [prompt.textarea, prompt.negative]) {
+                field.addEventListener("focus", () => lyco.isTyping || this.aimAt(prompt));
+            }
+        }
         frame.addEventListener("keydown", (event) => this.onKey(event));
         window.addEventListener("lyco-card-changed", () => this.poll(true));
         setInterval(() => this.poll(), 3000);
@@ -55,9 +62,17 @@ lyco.Pane = class {
         this.direction = lyco.button("", lyco.say("Reverse the order"), () => this.reverse(), {class: "lyco-sort-direction"});
         this.starButton = lyco.button("☆", lyco.say("Only starred"), () => this.toggleStarred(), {"aria-pressed": "false"});
         this.folderButton = lyco.button(lyco.say("Folders"), lyco.say("Show folders"), () => this.toggleFolders());
+        this.aimBox = lyco.make("select", {
+            "class": "lyco-aim",
+            "hidden": true,
+            "aria-label": lyco.say("Where the cards go"),
+            "onchange": () => this.aimAt(this.prompts[this.aimBox.selectedIndex]),
+        });
+        const goals = [lyco.say("into the prompt"), lyco.say("into the hires prompt")];
+        this.aimBox.append(...goals.map((words) => lyco.make("option", {}, words)));
         const refresh = lyco.button("↻", lyco.say("Read the folders anew"), () => this.refresh());
         this.status = lyco.make("div", {class: "lyco-status", role: "status"});
-        this.controls.append(this.sortBox, this.direction, this.starButton, this.folderButton, refresh);
+        this.controls.append(this.sortBox, this.direction, this.starButton, this.folderButton, refresh, this.aimBox);
         this.content.before(this.status);
         this.search.addEventListener("input", lyco.later(200, () => this.restart()));
         this.drawSort();
@@ -77,7 +92,7 @@ lyco.Pane = class {
                 limit,
             });
             this.revision = answer.revision;
-            this.prompt.tagKind = answer.tag_kind;
+            this.prompts.forEach((prompt) => (prompt.tagKind = answer.tag_kind));
             this.drawStatus(answer);
             return answer;
         } catch (error) {
@@ -92,6 +107,7 @@ lyco.Pane = class {
             return;
         }
         this.polling = true;
+        this.drawAim();
         try {
             const answer = await lyco.ask("cards/revision");
             if (isCertain || answer.revision !== this.revision) {
@@ -106,7 +122,7 @@ lyco.Pane = class {
 
     async reload() {
         this.list.layout();
-        await Promise.all([this.list.reload(), this.loadFolders(), this.prompt.reread()]);
+        await Promise.all([this.list.reload(), this.loadFolders(), ...this.prompts.map((prompt) => prompt.reread())]);
     }
 
     restart() {
@@ -226,11 +242,24 @@ lyco.Pane = class {
         });
     }
 
-    onPrompt() {
+    onPrompt(prompt) {
         this.list?.tiles.forEach((tile) => lyco.markTile(tile, this.prompt));
-        if (this.prompt.problem) {
-            this.say(this.prompt.problem);
+        if (prompt.problem) {
+            this.say(prompt.problem);
         }
+    }
+
+    /** With hires fix on, cards go into the prompt that had the focus last, or was chosen here. */
+    drawAim() {
+        const used = this.prompts.filter((prompt) => prompt.isUsed());
+        this.aimBox.hidden = used.length < 2;
+        this.aimAt(used.includes(this.prompt) ? this.prompt : this.prompts[0]);
+    }
+
+    aimAt(prompt) {
+        this.prompt = prompt;
+        this.aimBox.selectedIndex = this.prompts.indexOf(prompt);
+        this.onPrompt(prompt);
     }
 
     onKey(event) {

@@ -34,6 +34,7 @@ lyco.typeInto = function(textarea, start, end, text, carets) {
     }
     const focused = document.activeElement;
     const active = {...activePromptTextarea};
+    lyco.isTyping = true;
     textarea.focus({preventScroll: true});
     textarea.setSelectionRange(start, end);
     const done = document.execCommand(text ? "insertText" : "delete", false, text);
@@ -42,16 +43,21 @@ lyco.typeInto = function(textarea, start, end, text, carets) {
         textarea.blur();
         focused?.focus?.({preventScroll: true});
     }
+    lyco.isTyping = false;
     Object.assign(activePromptTextarea, active);
     return done;
 };
 
-/** The prompt of one tab. Tells its listeners whenever the tags in it are others. */
+/** A prompt. Tells its listeners whenever the tags in it are others. */
 lyco.Prompt = class {
-    constructor(tab) {
-        this.tab = tab;
-        this.textarea = gradioApp().querySelector(`#${tab}_prompt textarea`);
-        this.negative = gradioApp().querySelector(`#${tab}_neg_prompt textarea`);
+    /**
+     * tab: where it is. id: what its fields' ids begin with. main: for the prompt of hires fix, the tab's own one,
+     * whose text counts as long as this one is empty.
+     */
+    constructor(tab, id = tab, main = null) {
+        Object.assign(this, {tab, id, main});
+        this.textarea = gradioApp().querySelector(`#${id}_prompt textarea`);
+        this.negative = gradioApp().querySelector(`#${id}_neg_prompt textarea`);
         this.text = "";
         this.tags = [];
         this.tagKind = "lora";
@@ -62,6 +68,19 @@ lyco.Prompt = class {
         this.textarea.addEventListener("input", lyco.later(250, () => this.read()));
         // pasted infotexts and styles are put in without an event
         setInterval(() => lyco.isVisible(this.textarea) && this.read(), 500);
+        main?.follow(() => this.tell());
+    }
+
+    /** Whether its text counts: hires fix may be off, and its prompts may be hidden by an option. */
+    isUsed() {
+        const row = this.textarea.closest(`#${this.tab}_hires_fix_row4`);
+        const switched = gradioApp().querySelector(`#${this.tab}_hr-checkbox input`);
+        return !this.main || switched.checked && getComputedStyle(row).display !== "none";
+    }
+
+    /** The prompt whose text counts. */
+    inEffect() {
+        return this.main && !this.text?.trim() ? this.main : this;
     }
 
     /** Calls a function now and whenever the tags change. */
@@ -107,16 +126,20 @@ lyco.Prompt = class {
         this.text = text;
         this.tags = tags;
         this.problem = "";
-        this.listeners.forEach((listener) => listener(this));
+        this.tell();
     }
 
     report(error) {
         this.problem = error.message;
+        this.tell();
+    }
+
+    tell() {
         this.listeners.forEach((listener) => listener(this));
     }
 
     holds(card) {
-        return this.tags.some((tag) => tag.card_id === card.id);
+        return this.inEffect().tags.some((tag) => tag.card_id === card.id);
     }
 
     /** Changes one tag, after all changes asked for before; see `edit` of the server. */
@@ -128,7 +151,7 @@ lyco.Prompt = class {
             }
             const prompt = this.text;
             const answer = await lyco.tell("edit", {prompt, at, text: tag.text, ...change});
-            this.write(prompt, answer.prompt);
+            this.write(answer.prompt, prompt);
             this.take(answer.prompt, answer.tags);
         });
     }
@@ -136,16 +159,17 @@ lyco.Prompt = class {
     /** Puts a card's tag in, or takes all tags of it out. `words`: a set of its trigger words, or its own choice. */
     toggle(card, words = card.insert_words) {
         return this.inTurn(async() => {
-            const held = this.tags.filter((tag) => tag.card_id === card.id);
+            const {text, tags} = this.inEffect();
+            const held = tags.filter((tag) => tag.card_id === card.id);
             if (held.length) {
-                lyco.replaceText(this.negative, lyco.withoutNegative(this.negative.value, card));
-                return this.write(this.text, lyco.withoutTags(this.text, held, card));
+                this.changeNegative((negative) => lyco.withoutNegative(negative, card));
+                return this.write(lyco.withoutTags(text, held, card));
             }
             if (card.tag_name === null) {
                 throw new Error(lyco.say("No tag can hold this name. Rename the file: no colon, no >."));
             }
-            this.write(this.text, this.text + lyco.tagText(card, this.tagKind, words));
-            lyco.replaceText(this.negative, this.negative.value + lyco.negativeText(card));
+            this.write(text + lyco.tagText(card, this.tagKind, words));
+            this.changeNegative((negative) => negative + lyco.negativeText(card));
             await lyco.tell(lyco.cardPath(card, "/used"));
         });
     }
@@ -156,15 +180,17 @@ lyco.Prompt = class {
             return this.toggle(card, words);
         }
         return this.inTurn(async() => {
-            const text = words.join(", ");
-            const without = [`, ${text}`, ` ${text}`, text].find((one) => this.text.includes(one));
-            this.write(this.text, without ? this.text.replace(without, () => "") : `${this.text}, ${text}`);
+            const {text} = this.inEffect();
+            const listed = words.join(", ");
+            const without = [`, ${listed}`, ` ${listed}`, listed].find((one) => text.includes(one));
+            this.write(without ? text.replace(without, () => "") : `${text}, ${listed}`);
         });
     }
 
     /** One change after the other, each of the text as it is then. */
     inTurn(act) {
         this.last = this.last.then(async() => {
+            await this.main?.read();
             await this.read();
             await act();
             await this.read();
@@ -172,11 +198,21 @@ lyco.Prompt = class {
         return this.last;
     }
 
-    write(old, text) {
+    /** What is the tab's own text again goes on following it: the field of hires fix is emptied. */
+    write(text, old = this.text) {
         if (this.textarea.value !== old) {
             throw new Error(lyco.say("The prompt has changed meanwhile."));
         }
-        lyco.replaceText(this.textarea, text);
+        lyco.replaceText(this.textarea, text === this.main?.text ? "" : text);
+    }
+
+    changeNegative(change) {
+        const main = this.main?.negative.value;
+        const old = this.negative.value.trim() ? this.negative.value : main ?? this.negative.value;
+        const text = change(old);
+        if (text !== old) {
+            lyco.replaceText(this.negative, text === main ? "" : text);
+        }
     }
 };
 

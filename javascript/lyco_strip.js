@@ -1,4 +1,5 @@
-// The strip below a prompt: one row for each of its tags. It edits the prompt's text, and follows it.
+// The strip below a prompt, the tab's own or that of hires fix: one row for each of its tags. It edits the
+// prompt's text, and follows it.
 //
 // Mute adds `lbw=NONE` to a tag: all its blocks have weight 0, in both passes and at every step, while its
 // strengths and its schedule stay as they are written; nothing is computed for it. Block and element weights
@@ -9,7 +10,8 @@ var lyco = lyco || {};
 lyco.MUTED = "NONE";
 
 lyco.Strip = class {
-    constructor(prompt) {
+    /** row: what it is put into, below the prompt; some layouts move it, and the strip goes with it. */
+    constructor(prompt, row) {
         this.prompt = prompt;
         this.rows = [];
         this.presets = [];
@@ -17,9 +19,8 @@ lyco.Strip = class {
         this.list = lyco.make("div", {"class": "lyco-rows", "role": "list", "aria-label": lyco.say("Networks in the prompt")});
         this.xray = lyco.make("button", {type: "button", class: "lyco-link", onclick: () => this.showXray()}, lyco.say("X-ray of all"));
         this.problem = lyco.make("p", {class: "lyco-problem", role: "status"});
-        this.box = lyco.make("div", {class: "lyco-strip", id: `${prompt.tab}_lyco_strip`, hidden: true}, this.list, this.xray, this.problem);
-        // some layouts move the row, and the strip goes with it
-        gradioApp().querySelector(`#${prompt.tab}_prompt_row`).append(this.box);
+        this.box = lyco.make("div", {class: "lyco-strip", id: `${prompt.id}_lyco_strip`, hidden: true}, this.list, this.xray, this.problem);
+        row.append(this.box);
         prompt.follow(() => this.draw());
         this.followDrawing();
         this.loadPresets();
@@ -64,8 +65,8 @@ lyco.Strip = class {
     /** What the last picture was drawn with. */
     async loadApplied() {
         try {
-            const {rows} = await lyco.ask("applied");
-            this.applied = new Map(rows.map((row) => [row.tag, row]));
+            const {rows, hires_rows} = await lyco.ask("applied");
+            this.applied = new Map((this.prompt.main ? hires_rows : rows).map((row) => [row.tag, row]));
             this.draw();
         } catch (error) {
             this.prompt.report(error);

@@ -16,7 +16,7 @@ A POST carries a JSON object. Files are named by the `id` of their card and by n
 | POST `cards/{id}/notes` | any of `description sd_version activation_text preferred_weight negative_text notes` | `card`, `revision` |
 | POST `cards/{id}/preview` | `image` (data URL: becomes the preview) or `name` (of `previews`: comes first) | `card`, `revision` |
 | POST `refresh` | | `revision`, `num_files`, `num_read`, `num_gone`, `problems`: folders and changed files were read anew |
-| GET `applied` | | `serial` (grows with each activation), `model`, `hires`, `rows`, `problems`: what the last one did |
+| GET `applied` | | `serial` (grows with each activation), `model`, `hires`, `problems`: what the last one did; `rows` of the first pass, `hires_rows` of hires fix |
 | GET `presets` | | `blocks` and `elements` (`name`, `weights`: block -> weight, or null where the tag's `x=` decides), `order` (the base model's blocks), `problems` |
 | GET `xray` | `ids` and, in their order, `te`, `unet`: separated by commas; refused while a picture is drawn | `family`, `networks`, `together`, `overlaps`, `findings`, `svg` |
 | POST `parse` | `prompt` | `tags` |
@@ -63,6 +63,7 @@ from lib_lyco.catalog.side import FIELDS
 from lib_lyco.catalog.triggers import tag_counts, written_sets
 from lib_lyco.errors import ConfigError, LycoError, NetworkNotFoundError
 from lib_lyco.host.app import HostApp
+from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.base import base_in_use
 from lib_lyco.host.details import details
 from lib_lyco.host.live import applied_json, presets_json
@@ -87,7 +88,9 @@ _HIDDEN_METADATA = "ssmd_cover_images"
 
 def register(app: HostApp) -> None:
     """Adds the routes whenever the server has started."""
-    script_callbacks.on_app_started(lambda demo, server: add_routes(server, CardApi(app).routes()))
+    api = CardApi(app)
+    app.after_begin.append(lambda p, state: api.note(state))
+    script_callbacks.on_app_started(lambda demo, server: add_routes(server, api.routes()))
 
 
 class CardApi:
@@ -102,6 +105,7 @@ class CardApi:
         self._index = app.catalog
         self._names = TagNames(app.catalog)
         self._ids: tuple[str, dict[str, str | None]] = ("", {})
+        self._first = AppliedState()
 
     def routes(self) -> list[Route]:
         """All of them; of two that fit an address the first answers."""
@@ -116,7 +120,7 @@ class CardApi:
             Route("POST", f"{card}/notes", self.notes),
             Route("POST", f"{card}/preview", self.preview),
             Route("POST", "/lyco/refresh", self.refresh),
-            Route("GET", "/lyco/applied", lambda ask: applied_json(self._app.applied, self.card_id)),
+            Route("GET", "/lyco/applied", self.applied),
             Route("GET", "/lyco/presets", lambda ask: presets_json(self._app.presets, base_in_use())),
             Route("GET", "/lyco/xray", lambda ask: xray_json(self._app, ask.given)),
             Route("POST", "/lyco/parse", lambda ask: self._tags(_text(ask.body, "prompt"))),
@@ -210,6 +214,16 @@ class CardApi:
         del ask
         report = self._index.scan()
         return {"revision": self._revision(), **asdict(report)}
+
+    def note(self, state: AppliedState) -> None:
+        """Called after each activation; that of a first pass is still asked for in the second."""
+        if not state.hires:
+            self._first = state
+
+    def applied(self, ask: Ask) -> dict[str, Any]:
+        """What became of the tags of the last picture."""
+        del ask
+        return applied_json(self._app.applied, self._first, self.card_id)
 
     def edit(self, ask: Ask) -> dict[str, Any]:
         """Changes one tag of a prompt."""

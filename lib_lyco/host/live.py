@@ -21,16 +21,21 @@ _INHERITS = re.compile(r"(?<!\w)X")
 CardIdOf = Callable[[str], "str | None"]
 
 
-def applied_json(state: AppliedState, card_id: CardIdOf) -> dict[str, Any]:
-    """The last activation: a row for each tag."""
-    rows = [_row(one, state.hires, card_id) for one in state.tags]
+def applied_json(state: AppliedState, first: AppliedState, card_id: CardIdOf) -> dict[str, Any]:
+    """The last activation, `state`, and the last one of a first pass: a row for each tag."""
     return {
         "serial": state.serial,
         "model": state.model,
         "hires": state.hires,
-        "rows": [*rows, *(_failed(error, card_id) for error in state.errors)],
+        "rows": _rows(first if state.hires else state, card_id),
+        "hires_rows": _rows(state, card_id) if state.hires else [],
         "problems": state.problems,
     }
+
+
+def _rows(state: AppliedState, card_id: CardIdOf) -> list[dict[str, Any]]:
+    rows = [_row(one, state.hires, card_id) for one in state.tags]
+    return [*rows, *(_failed(error, card_id) for error in state.errors)]
 
 
 def _row(one: TagOutcome, hires: bool, card_id: CardIdOf) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class FakeApi:
         self.base: Family = "sd1"
         self.problems: list[str] = []
         self.applied: list[Answer] = []
+        self.applied_hires: list[Answer] = []
         self.xray: Answer = {}
         self.asked: list[str] = []
         """`METHOD path?query` of each request."""
@@ -77,7 +78,7 @@ class FakeApi:
             "cards/revision": self._revision,
             "folders": lambda: {"folders": self._folders()},
             "refresh": lambda: {**self._revision(), "num_files": len(self._lines)},
-            "applied": lambda: {"serial": 1, "model": "made-up", "hires": False, "rows": self.applied},
+            "applied": lambda: {"rows": self.applied, "hires_rows": self.applied_hires},
             "presets": lambda: {"blocks": [{"name": name} for name in self._presets.blocks]},
             "xray": lambda: self.xray,
             "parse": lambda: {"tags": self._tags(body["prompt"])},

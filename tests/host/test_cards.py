@@ -250,6 +250,14 @@ def test_the_strip_tells_what_became_of_each_tag(host: Host) -> None:
     assert names["NONE"] == {} and set(names["ALL"].values()) == {1.0}
 
 
+def test_the_strips_tell_of_both_passes(host: Host) -> None:
+    hires = {"enable_hr": True, "denoising_strength": 0.7, "hr_scale": 2.0, "hr_upscaler": "Latent"}
+    host.txt2img(f"{PROMPT} <lora:alpha:0.5>", hr_prompt=f"{PROMPT} <lora:beta:1>", **hires)
+    state = host.request("GET", "/lyco/applied")
+    assert [(row["name"], row["applied"]) for row in state["rows"]] == [("alpha", 9)]
+    assert [(row["name"], row["applied"]) for row in state["hires_rows"]] == [("beta", 9)]
+
+
 def test_the_x_ray_is_of_the_originals(host: Host) -> None:
     """||dW|| / ||W|| of the one layer in the middle block, by hand; opposite networks fight everywhere."""
     mine = lora(1)
