@@ -35,8 +35,9 @@ class Catalog:
 
         Tried in this order: path below a folder, file name, alias (`ss_output_name`), the beginning
         of a hash (8 digits or more). The suffix may be written or left out; upper and lower case
-        count only where that decides. Only files found below the folders can answer, so no name
-        leads out of them.
+        count only where that decides. Of several files of one name, none of them at the top, the one is
+        meant that the WebUI's builtin takes, see `others`. Only files found below the folders can
+        answer, so no name leads out of them.
 
         Raises:
             NetworkNotFoundError: No file answers to the name, or several do.
@@ -56,6 +57,10 @@ class Catalog:
         if found is None:
             raise self._names.unknown(wanted, ", ".join(map(str, self._folders)) or "no folder given")
         return found
+
+    def others(self, name: str) -> tuple[str, ...]:
+        """What to write for the other files that have a name, too. Raises as `find`."""
+        return self._names.others(tidy(name))
 
     def find_hash(self, prefix: str) -> CatalogEntry | None:
         """The file whose hash begins so; the first of several copies; None where different files' do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -16,6 +17,7 @@ HASH = re.compile(r"(0x)?[0-9a-f]{8,64}")
 """What can be the beginning of a hash."""
 
 _NUM_SUGGESTIONS = 3
+_DIGITS = re.compile("([0-9]+)")
 
 
 class Names:
@@ -24,7 +26,9 @@ class Names:
     def __init__(self, entries: Sequence[CatalogEntry]) -> None:
         self.entries = tuple(entries)
         self._paths = _Kind((entry.name, entry) for entry in entries)
-        self._stems = _Kind((entry.stem, entry) for entry in entries)
+        roots = list(dict.fromkeys(_root(entry) for entry in entries))
+        ordered = sorted(entries, key=lambda entry: (roots.index(_root(entry)), _walked(entry)))
+        self._stems = _Kind((entry.stem, entry) for entry in ordered)
 
     @cached_property
     def _aliases(self) -> _Kind:
@@ -33,13 +37,22 @@ class Names:
     def find(self, name: str) -> CatalogEntry | None:
         """The entry a tidy name means; headers are asked only for an alias or a hash.
 
+        Of files that have one name, in folders below, the last is meant, in the order in which the
+        WebUI's builtin meets them (`process_network_files` of its networks.py): old prompts keep their
+        pictures. The name of a file that lies in no folder below is its path, so it means that one.
+
         Raises:
             NetworkNotFoundError: There are several.
         """
-        found = self._paths.find(name) or self._stems.find(name) or self._aliases.find(name)
+        found = self._paths.find(name) or self._last(name) or self._aliases.find(name)
         if found is None and HASH.fullmatch(name.lower()):
             found = self.find_hash(name.lower())
         return found
+
+    def others(self, name: str) -> tuple[str, ...]:
+        """What to write for the other files that have this name, too. Raises as `find`."""
+        found = self.find(name)
+        return tuple(entry.name for entry in self._stems.all(name) if entry is not found)
 
     def find_hash(self, digits: str) -> CatalogEntry | None:
         """The entry whose hash begins so. Raises NetworkNotFoundError where different files do."""
@@ -51,6 +64,13 @@ class Names:
     def short(self, entry: CatalogEntry) -> str:
         """What to write into a tag: the file's name where it is enough, else its path."""
         return entry.stem if self._stems.has_one(entry.stem) else entry.name
+
+    def _last(self, name: str) -> CatalogEntry | None:
+        """The last file of this name, as it is written or else in one other case."""
+        found = self._stems.all(name)
+        if len({entry.stem for entry in found}) > 1:
+            raise _several(name, found)
+        return found[-1] if found else None
 
     def unknown(self, wanted: str, where: str) -> NetworkNotFoundError:
         """The error for a name that no entry has, with the likeliest others."""
@@ -88,17 +108,37 @@ class _Kind:
         """Whether just one entry has exactly this name."""
         return len(self._exact.get(name, ())) == 1
 
+    def all(self, name: str) -> Sequence[CatalogEntry]:
+        """Every entry of that name."""
+        return self._exact.get(name) or self._folded.get(name.casefold(), ())
+
     def find(self, name: str) -> CatalogEntry | None:
         """The one entry of that name, or None. Raises NetworkNotFoundError where there are several."""
-        found = self._exact.get(name) or self._folded.get(name.casefold()) or [None]
+        found = self.all(name)
         if len(found) > 1:
-            names = sorted(entry.name for entry in found if entry)
-            raise NetworkNotFoundError(
-                f"Several networks answer to {name!r}",
-                got=", ".join(names),
-                remedy=f"Write the path below the folder, such as <lora:{names[0]}>.",
-            )
-        return found[0]
+            raise _several(name, found)
+        return found[0] if found else None
+
+
+def _several(name: str, found: Sequence[CatalogEntry]) -> NetworkNotFoundError:
+    names = sorted(entry.name for entry in found)
+    return NetworkNotFoundError(
+        f"Several networks answer to {name!r}",
+        got=", ".join(names),
+        remedy=f"Write the path below the folder, such as <lora:{names[0]}>.",
+    )
+
+
+def _root(entry: CatalogEntry) -> str:
+    """The networks folder that it lies below."""
+    return entry.file.folder.partition("/")[0]
+
+
+def _walked(entry: CatalogEntry) -> tuple[tuple[int, str], ...]:
+    """Sorts folders as the WebUI walks through them: by path, numbers by their value."""
+    parts = _DIGITS.split(os.path.dirname(entry.file.place))
+    # at odd places stand the numbers
+    return tuple((int(part), "") if at % 2 else (0, part.lower()) for at, part in enumerate(parts))
 
 
 def tidy(name: str) -> str:

@@ -14,6 +14,7 @@ from lib_lyco.host.watcher import Watcher
 from lib_lyco.network.cache import NetworkCache
 from lib_lyco.network.network import Network
 from lib_lyco.prompt.presets import Presets
+from lib_lyco.prompt.request import NetworkRequest
 
 
 class HostApp:
@@ -44,6 +45,7 @@ class HostApp:
         self._cache_bytes = options.cache_bytes
         self._presets = PresetFile(lambda: options.block_presets)
         self.engine = Engine(options, self._presets.read, self.load)
+        self.engine.advisers.append(self._tell_others)
         self._undo: list[Callable[[], None]] = []
 
     @property
@@ -71,6 +73,15 @@ class HostApp:
             self._cache_bytes = self.options.cache_bytes
             self.cache = NetworkCache(self._cache_bytes)
         return self.cache.load(self.catalog.find(name))
+
+    def _tell_others(self, request: NetworkRequest) -> str | None:
+        """Which of several files of one name was taken, and how to have another."""
+        others = self.catalog.others(request.name)
+        if not others:
+            return None
+        taken = self.catalog.short_name(self.catalog.entry(request.name))
+        paths = " or ".join(others)
+        return f"{request.tag}: {len(others) + 1} networks have this name; taken is {taken}, not {paths}"
 
     def at_unload(self, undo: Callable[[], None]) -> None:
         """Remembers how to take something back when the host unloads its scripts."""

@@ -34,6 +34,9 @@ from lib_lyco.prompt.tags import KINDS, parse_prompt, parse_request
 Companion = Callable[[Sequence[Network]], list[str]]
 """Called with the networks of each activation; returns problems."""
 
+Adviser = Callable[[NetworkRequest], "str | None"]
+"""Called with each tag whose network was found; returns what to say of it."""
+
 Listener = Callable[[StableDiffusionProcessing, AppliedState], None]
 """Called after each activation for a picture."""
 
@@ -72,6 +75,7 @@ class Engine:
         self._untold: list[str] = []
         self.applied = AppliedState()
         self.companions: list[Companion] = []
+        self.advisers: list[Adviser] = []
         self.listeners: list[Listener] = []
 
     def hear(self, p: StableDiffusionProcessing) -> None:
@@ -199,7 +203,9 @@ class Engine:
             self._key = (mode, tuple(_key(*one, wanted.hires) for one in outcome.requested))
             networks = [network for _, network in outcome.requested]
             extra = [problem for companion in self.companions for problem in companion(networks)]
-            problems = (*wanted.notes, *outcome.problems(), *extra)
+            told = (advise(request) for advise in self.advisers for request, _ in outcome.requested)
+            advice = dict.fromkeys(line for line in told if line)
+            problems = (*wanted.notes, *advice, *outcome.problems(), *extra)
             self.applied = _state(self.applied, outcome, problems)
             self._comment(p)
             for listener in self.listeners:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from lib_lyco.catalog.catalog import Catalog
 from lib_lyco.catalog.find import find_network
 from lib_lyco.catalog.scan import list_networks
 from lib_lyco.errors import NetworkNotFoundError
+from tests.catalog.builtin import builtin_functions
 
 HASH = "0123456789abcdef" * 4
 
@@ -67,9 +71,35 @@ def test_name_leads_nowhere_else(folder: Path, name: str) -> None:
         find_network(str(folder.parent / "outside.safetensors"), [folder])
 
 
-def test_two_files_of_one_name_are_both_named(folder: Path) -> None:
-    with pytest.raises(NetworkNotFoundError, match="old/anna, people/anna"):
-        find_network("anna", [folder])
+def test_of_two_files_of_one_name_the_builtins_is_taken_and_the_other_named(folder: Path) -> None:
+    """By hand from its `walk_files`: folders by name, numbers by value, and the last file counts."""
+    catalog = Catalog([folder])
+    assert catalog.find("anna") == folder / "people" / "anna.safetensors"
+    assert catalog.others("ANNA") == ("old/anna",)
+    assert catalog.others("cat") == ("old/cat",) and catalog.others("style") == ()
+    put(folder / "v10" / "anna.safetensors")
+    put(folder / "v9" / "anna.safetensors")
+    catalog.refresh()
+    assert catalog.find("anna") == folder / "v10" / "anna.safetensors"
+    assert catalog.others("anna") == ("old/anna", "people/anna", "v9/anna")
+
+
+def test_the_builtin_takes_the_same_of_several(folder: Path) -> None:
+    second = folder.parent / "LyCORIS"
+    for place in ("v2/x", "v10/x", "V3/x", "a b/y", "a/y", "a-b/y"):
+        put(folder / f"{place}.safetensors")
+    put(second / "z" / "anna.safetensors")
+    scope = builtin_functions("modules/util.py", ["walk_files", "natural_sort_key"], {"os": os, "re": re})
+    scope["shared"] = SimpleNamespace(opts=SimpleNamespace(list_hidden_files=True))
+    for name in ("anna", "x", "y"):
+        met = [Path(path) for root in (folder, second) for path in scope["walk_files"](str(root))]
+        assert find_network(name, [folder, second]) == [path for path in met if path.stem == name][-1]
+
+
+def test_names_that_differ_in_case_only_are_not_guessed(folder: Path) -> None:
+    put(folder / "old" / "Anna.safetensors")
+    with pytest.raises(NetworkNotFoundError, match="old/Anna, old/anna, people/anna"):
+        find_network("ANNA", [folder])
 
 
 def test_misspelt_name_gets_suggestions(folder: Path) -> None:

@@ -44,6 +44,14 @@ def test_a_tag_draws_what_a_checkpoint_with_the_network_inside_draws(
     (host.checkpoints / "merged.safetensors").unlink()
 
 
+def test_of_equal_names_the_builtins_is_drawn_and_told(host: Host) -> None:
+    picture = draw(host, "<lora:twin:0.8>")
+    assert picture.distance(draw(host, "<lora:two/twin:0.8>")) == 0
+    assert "2 networks have this name; taken is two/twin, not one/twin" in picture.comments
+    digits = sshs_hash(host.networks / "two" / "twin.safetensors")[:12]
+    assert f'Lora hashes: "twin: {digits}"' in picture.infotext
+
+
 @pytest.mark.parametrize(
     "tag",
     [
@@ -139,7 +147,6 @@ def test_a_tag_in_the_negative_prompt_is_told_to_be_text(host: Host) -> None:
         ("<lora:beta:0,8>", "0.8"),
         ("<lora:beta:1:lbw=1,1,1>", "got 3"),
         ("<lora:beta:high>", "high"),
-        ("<lora:twin>", "one/twin"),
     ],
 )
 def test_a_mistake_is_quoted_and_the_other_tags_work(host: Host, tag: str, words: str) -> None:

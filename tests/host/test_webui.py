@@ -66,7 +66,9 @@ def test_weights_in_eight_bits(webui: Host, tags: str) -> None:
     assert webui.txt2img(PROMPT).distance(plain) == 0
 
 
-@pytest.mark.parametrize("tags", ["<lora:alpha:0.7>", "<lora:alpha:0.5:1><lora:beta:-0.4>", "<lora:gamma>"])
+@pytest.mark.parametrize(
+    "tags", ["<lora:alpha:0.7>", "<lora:alpha:0.5:1><lora:beta:-0.4>", "<lora:gamma>", "<lora:twin:0.8>"]
+)
 def test_plain_networks_are_the_builtins(webui: Host, tags: str) -> None:
     ours = webui.txt2img(f"{PROMPT} {tags}")
     webui.set_options(lyco_own_lora=False)
