@@ -14,7 +14,7 @@ from lib_lyco.catalog.triggers import TriggerSet, trigger_sets
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import reading
 from lib_lyco.files.hashes import stated_hash
-from lib_lyco.files.header import Front, read_front, read_header
+from lib_lyco.files.header import Front, read_front, read_shapes
 from lib_lyco.files.metadata import read_value
 from lib_lyco.files.pickled import is_pickled, read_program
 from lib_lyco.naming.foreign import EMBEDDING
@@ -74,7 +74,7 @@ def read_facts(path: Path, layouts: Layouts) -> FileFacts:
                 program = read_program(file, path)
                 return _facts({}, _ends(file, path), layouts.facts_of_pickle(program, path))
         front = read_front(path)
-        layout = layouts.facts(front, lambda: read_header(path))
+        layout = layouts.facts(front, lambda: read_shapes(front, path))
     except FileError as error:
         return FileFacts(problem=sentence(error))
     return _facts(front.metadata, _content(front), layout)

@@ -19,19 +19,19 @@ from torch import Tensor
 from lib_lyco.algos.hints import Hints
 from lib_lyco.algos.registry import decode
 from lib_lyco.errors import AdapterError
-from lib_lyco.files.header import Front, Header
+from lib_lyco.files.header import Front
 from lib_lyco.files.pickled import read_shapes
 from lib_lyco.naming.claim import read_claim
-from lib_lyco.naming.detect import TITLES, detect_family
-from lib_lyco.naming.key import split_embedding_key, split_key
+from lib_lyco.naming.detect import TITLES, detect_beside
+from lib_lyco.naming.key import split_embedding_key
 from lib_lyco.naming.layer import Family
+from lib_lyco.naming.signature import Kinds, Signature, count_kinds
 
 _MAX_KNOWN = 4096
 _SECONDARY = ("norm", "full")
 """Algorithms that come beside another one: what a file is called after last."""
 
 _Shapes = Mapping[str, tuple[int, ...]]
-_Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class LayoutFacts(NamedTuple):
@@ -57,12 +57,12 @@ class Layouts:
     def __init__(self) -> None:
         self._known: dict[object, tuple[LayoutFacts, int]] = {}
 
-    def facts(self, front: Front, read: Callable[[], Header]) -> LayoutFacts:
+    def facts(self, front: Front, read: Callable[[], _Shapes]) -> LayoutFacts:
         """The facts of a file.
 
         Args:
             front: What was read of it.
-            read: Reads its whole header, where its layout is a new one. May raise FileError.
+            read: Reads all its tensors' shapes, where its layout is a new one. May raise FileError.
         """
         hints = Hints.from_metadata(front.metadata)
         # of the metadata all that the facts depend on, and no more
@@ -72,8 +72,7 @@ class Layouts:
         facts, size = self._known.get(key, (None, -1))
         # another size than the layout asks for: truncated, which reading it whole will tell
         if facts is None or size != front.data_size:
-            header = read()
-            facts = understand({name: info.shape for name, info in header.tensors.items()}, front.metadata)
+            facts = understand(read(), front.metadata)
             self._keep(key, facts, front.data_size)
         return facts
 
@@ -92,9 +91,10 @@ class Layouts:
 
 def understand(shapes: _Shapes, metadata: Mapping[str, str]) -> LayoutFacts:
     """Finds algorithm, rank and base model from a header's names and shapes. Raises nothing."""
-    detection = detect_family(shapes, metadata)
+    kinds = count_kinds(shapes)
+    detection = detect_beside(shapes, read_claim(metadata), kinds)
     families = () if detection.family is None else (detection.family, *detection.alike)
-    algo, rank = _algo_and_rank(shapes, Hints.from_metadata(metadata))
+    algo, rank = _algo_and_rank(kinds, Hints.from_metadata(metadata))
     embeddings = (split_embedding_key(key) for key in shapes)
     names = tuple(dict.fromkeys(found.name for found in embeddings if found))
     return LayoutFacts(algo, rank, families, detection.other, detection.evidence, names)
@@ -105,13 +105,10 @@ def title_of(families: tuple[Family, ...], other: str | None) -> str:
     return " or ".join(TITLES[family] for family in families) or other or ""
 
 
-def _algo_and_rank(shapes: _Shapes, hints: Hints) -> tuple[str, int | None]:
-    layers: dict[str, dict[str, tuple[int, ...]]] = {}
-    for key, shape in shapes.items():
-        split = split_key(key)
-        if split is not None:
-            layers.setdefault(split.stem, {})[split.part] = shape
-    alike: Counter[_Signature] = Counter(tuple(parts.items()) for parts in layers.values())
+def _algo_and_rank(kinds: Kinds, hints: Hints) -> tuple[str, int | None]:
+    alike: Counter[Signature] = Counter()
+    for (_, signature), count in kinds.counts.items():
+        alike[signature] += count
     found: Counter[tuple[str, int | None]] = Counter()
     for signature, count in alike.items():
         kind = _decoded(signature, hints)
@@ -121,7 +118,7 @@ def _algo_and_rank(shapes: _Shapes, hints: Hints) -> tuple[str, int | None]:
     return ranked[0][0] if ranked else ("", None)
 
 
-def _decoded(signature: _Signature, hints: Hints) -> tuple[str, int | None] | None:
+def _decoded(signature: Signature, hints: Hints) -> tuple[str, int | None] | None:
     """Algorithm and rank of a layer with such parts; None where they do not form an adapter."""
     try:
         adapter = decode({part: _hollow(shape) for part, shape in signature}, hints).adapter

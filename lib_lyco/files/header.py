@@ -24,7 +24,7 @@ from typing import BinaryIO, NamedTuple, NoReturn, cast
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import read_exactly, reading
 from lib_lyco.files.dtype import STORED
-from lib_lyco.files.plain import PLAIN_ENTRY, TensorInfo, plain_info, read_plain
+from lib_lyco.files.plain import PLAIN_ENTRY, TensorInfo, plain_info, read_plain, read_plain_shapes
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
@@ -74,6 +74,8 @@ class Front(NamedTuple):
     """How many bytes follow the header."""
     sample: bytes
     """The first of these bytes, at most 16 KiB: what tells a file from another with the same header."""
+    rest: str
+    """The header behind its metadata, for `read_shapes`."""
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -116,7 +118,15 @@ def read_front(path: str | os.PathLike[str]) -> Front:
         sample = bytes(read_exactly(file, min(data_size, _SAMPLE_BYTES), place))
     metadata, rest = _split_metadata(_decoded(raw, place), place)
     # the format pads with blanks, as many as the metadata's length asks for
-    return Front(metadata, hashlib.sha256(rest.rstrip(" ").encode()).digest(), data_size, sample)
+    return Front(metadata, hashlib.sha256(rest.rstrip(" ").encode()).digest(), data_size, sample, rest)
+
+
+def read_shapes(front: Front, path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a file's tensors, whose front was read. Raises FileError as `read_header`."""
+    shapes = read_plain_shapes(front.rest, front.data_size)
+    if shapes is None:
+        shapes = {key: info.shape for key, info in read_header(path).tensors.items()}
+    return shapes
 
 
 def _split_metadata(text: str, path: Path) -> tuple[dict[str, str], str]:

@@ -9,20 +9,15 @@ edited and guessed at (A1111 takes whatever it does not know for SD1), shapes ar
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib_lyco.naming.claim import REFINER, Claim, read_claim
 from lib_lyco.naming.dims import layer_dims
 from lib_lyco.naming.foreign import EMBEDDING, foreign_by_names, is_embedding
-from lib_lyco.naming.key import split_key
-from lib_lyco.naming.layer import Family, LayerName
-from lib_lyco.naming.resolve import flatten, resolve
-from lib_lyco.naming.table import layer_table
-
-FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl", "sd3")
-"""Likeliest first, where nothing tells them apart."""
+from lib_lyco.naming.layer import Family
+from lib_lyco.naming.resolve import flatten
+from lib_lyco.naming.signature import FAMILIES, HABITS, Kinds, count_kinds
 
 TITLES: dict[Family, str] = {
     "sd1": "Stable Diffusion 1",
@@ -32,19 +27,6 @@ TITLES: dict[Family, str] = {
 }
 
 _REFINER_CONTEXT = 1280
-_HABITS: tuple[tuple[str, frozenset[Family]], ...] = (
-    # kohya's prefixes; sgm names in a UNet are kohya's for SDXL only
-    ("lora_te_", frozenset({"sd1", "sd2"})),
-    ("lora_te1_", frozenset({"sdxl", "sd3"})),
-    ("lora_unet_input_blocks_", frozenset({"sdxl"})),
-    ("lora_unet_middle_block_", frozenset({"sdxl"})),
-    ("lora_unet_output_blocks_", frozenset({"sdxl"})),
-)
-
-_Stems = Mapping[str, Mapping[str, tuple[int, ...]]]
-"""Stem -> canonical part -> shape."""
-_Layers = Mapping[str, Mapping[Family, LayerName]]
-"""Stem -> the families that know it, and as what."""
 
 
 @dataclass(frozen=True)
@@ -75,35 +57,30 @@ def detect_family(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, 
     return detect_beside(shapes, read_claim(metadata))
 
 
-def detect_beside(shapes: Mapping[str, tuple[int, ...]], claim: Claim | None) -> Detection:
-    """As `detect_family`, with the metadata's claim."""
+def detect_beside(
+    shapes: Mapping[str, tuple[int, ...]], claim: Claim | None, kinds: Kinds | None = None
+) -> Detection:
+    """As `detect_family`, with the metadata's claim; `kinds`: the layers, if they are counted already."""
     if is_embedding(shapes):
         return Detection(None, None, EMBEDDING)
-    stems = _parts_by_stem(shapes)
-    layers = _layers_by_stem(stems)
+    return _detect(kinds or count_kinds(shapes), claim)
+
+
+def _detect(kinds: Kinds, claim: Claim | None) -> Detection:
     # what one of our families knows gives no other model away (tested)
-    foreign = foreign_by_names(flatten(stem) for stem in stems if not layers[stem])
+    foreign = foreign_by_names(flatten(stem) for stem, role in kinds.roles.items() if not role.shapes)
     if foreign is not None:
         name, stem = foreign
         return _foreign(name, f"It has the layer {stem}.", claim)
-    if _is_refiners(stems):
+    if _is_refiners(kinds):
         return _foreign(REFINER, f"Its cross-attention reads text of width {_REFINER_CONTEXT}.", claim)
-    by_shapes, by_names = _by_shapes(stems, layers), _by_names(layers)
+    by_shapes, by_names = _by_shapes(kinds), _by_names(kinds)
     if by_names is None:
-        return _by_metadata(claim, num_stems=len(stems))
+        return _by_metadata(claim, num_stems=len(kinds.roles))
     if by_shapes is None and claim is not None and claim.other is not None:
         return Detection(None, claim.other, f"Its metadata says {claim.entry}; no shape speaks against it.")
-    clues = (by_shapes, by_names, _by_claim(claim), _by_habit(stems))
+    clues = (by_shapes, by_names, _by_claim(claim), _by_habit(kinds))
     return _narrow([clue for clue in clues if clue is not None], claim)
-
-
-def _parts_by_stem(shapes: Mapping[str, tuple[int, ...]]) -> _Stems:
-    stems: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
-    for key, shape in shapes.items():
-        split = split_key(key)
-        if split is not None:
-            stems[split.stem][split.part] = tuple(shape)
-    return stems
 
 
 def _narrow(clues: list[_Clue], claim: Claim | None) -> Detection:
@@ -122,39 +99,28 @@ def _narrow(clues: list[_Clue], claim: Claim | None) -> Detection:
     return Detection(family, None, " ".join(sentences), tuple(others))
 
 
-def _layers_by_stem(stems: Iterable[str]) -> _Layers:
-    layers: dict[str, dict[Family, LayerName]] = {}
-    for stem in stems:
-        found = layers[stem] = {}
-        for family in FAMILIES:
-            layer = resolve(stem, family)
-            if layer is not None:
-                found[family] = layer
-    return layers
-
-
-def _by_shapes(stems: _Stems, layers: _Layers) -> _Clue | None:
+def _by_shapes(kinds: Kinds) -> _Clue | None:
     """The families in which most layers fit; None unless more than half of them do."""
-    tables = {family: layer_table(family) for family in FAMILIES}
     num_fitting: dict[Family, int] = dict.fromkeys(FAMILIES, 0)
     num_sized = 0
-    for stem, parts in stems.items():
-        dims = layer_dims(parts)
-        num_sized += bool(dims.out or dims.into)
-        for family, layer in layers[stem].items():
-            if dims.fits(tables[family].shape(layer)):
-                num_fitting[family] += 1
+    for (role, signature), count in kinds.counts.items():
+        dims = layer_dims(dict(signature))
+        num_sized += count * bool(dims.out or dims.into)
+        for family, shape in role.shapes.items():
+            if dims.fits(shape):
+                num_fitting[family] += count
     if 2 * max(num_fitting.values()) <= num_sized:
         return None
     return _most(num_fitting, f"of {num_sized} layers have the shapes of")
 
 
-def _by_names(layers: _Layers) -> _Clue | None:
+def _by_names(kinds: Kinds) -> _Clue | None:
     """The families that know most of the layers; None if none knows any."""
-    known: dict[Family, int] = {
-        family: sum(family in found for found in layers.values()) for family in FAMILIES
-    }
-    return _most(known, f"of {len(layers)} layers have names of") if any(known.values()) else None
+    known: dict[Family, int] = dict.fromkeys(FAMILIES, 0)
+    for (role, _), count in kinds.counts.items():
+        for family in role.shapes:
+            known[family] += count
+    return _most(known, f"of {len(kinds.roles)} layers have names of") if any(known.values()) else None
 
 
 def _most(votes: Mapping[Family, int], verdict: str) -> _Clue:
@@ -171,12 +137,13 @@ def _by_claim(claim: Claim | None) -> _Clue | None:
     return _Clue(frozenset({claim.family}), f"Its metadata says {claim.entry}.")
 
 
-def _by_habit(stems: _Stems) -> _Clue | None:
-    for prefix, families in _HABITS:
-        if any(stem.startswith(prefix) for stem in stems):
-            titles = " or ".join(TITLES[family] for family in FAMILIES if family in families)
-            return _Clue(families, f"Names with {prefix} are usual for {titles}.")
-    return None
+def _by_habit(kinds: Kinds) -> _Clue | None:
+    places = {role.habit for role, _ in kinds.counts if role.habit is not None}
+    if not places:
+        return None
+    prefix, families = HABITS[min(places)]
+    titles = " or ".join(TITLES[family] for family in FAMILIES if family in families)
+    return _Clue(families, f"Names with {prefix} are usual for {titles}.")
 
 
 def _by_metadata(claim: Claim | None, num_stems: int) -> Detection:
@@ -192,13 +159,9 @@ def _by_metadata(claim: Claim | None, num_stems: int) -> Detection:
     return Detection(family, claim.other, f"{reason} Its metadata says {claim.entry}.")
 
 
-def _is_refiners(stems: _Stems) -> bool:
-    widths = {
-        layer_dims(parts).into
-        for stem, parts in stems.items()
-        if flatten(stem).endswith(("attn2_to_k", "attn2_to_v"))
-    }
-    return widths == {_REFINER_CONTEXT}
+def _is_refiners(kinds: Kinds) -> bool:
+    reading = (signature for role, signature in kinds.counts if role.reads_text)
+    return {layer_dims(dict(signature)).into for signature in reading} == {_REFINER_CONTEXT}
 
 
 def _foreign(name: str, sentence: str, claim: Claim | None) -> Detection:

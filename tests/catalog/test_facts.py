@@ -96,7 +96,7 @@ def test_known_layout_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     first = read_facts(
         sparse_file(tmp_path / "a.safetensors", sample.shapes, {"ss_output_name": "a"}), layouts
     )
-    monkeypatch.setattr(facts_module, "read_header", None)
+    monkeypatch.setattr(facts_module, "read_shapes", None)
     second = read_facts(
         sparse_file(tmp_path / "b.safetensors", sample.shapes, {"ss_output_name": "another"}), layouts
     )
