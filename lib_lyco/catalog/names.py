@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from lib_lyco.catalog.entry import CatalogEntry
 from lib_lyco.catalog.scan import SUFFIXES
 from lib_lyco.errors import NetworkNotFoundError
+from lib_lyco.files.hashes import short_hash
 
 HASH = re.compile(r"(0x)?[0-9a-f]{8,64}")
 """What can be the beginning of a hash."""
@@ -81,11 +82,17 @@ class Names:
             spellings[entry.stem.casefold()] = entry.name
         close = difflib.get_close_matches(wanted.casefold(), spellings, _NUM_SUGGESTIONS)
         likely = list(dict.fromkeys(spellings[text] for text in close))
+        remedy = f"Did you mean {' or '.join(likely)}?" if likely else "Check the name, or the folders."
+        begun = f"{wanted.casefold()}:"
+        cut = next((entry for entry in self.entries if entry.stem.casefold().startswith(begun)), None)
+        if cut is not None:
+            written = short_hash(cut.hash) if cut.hash else "its hash, or rename the file"
+            remedy = f"No tag can hold a name with a colon: for {cut.stem!r} write {written}."
         return NetworkNotFoundError(
             f"There is no network called {wanted!r}",
             where=where,
             got=f"{len(self.entries)} other networks",
-            remedy=f"Did you mean {' or '.join(likely)}?" if likely else "Check the name, or the folders.",
+            remedy=remedy,
         )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lib_lyco.naming.detect import TITLES, Detection
-from lib_lyco.naming.key import split_embedding_key, split_key, why_unknown
-from lib_lyco.naming.layer import LayerName
+from lib_lyco.naming.key import PARTS, split_embedding_key, split_key, why_unknown
+from lib_lyco.naming.layer import Family, LayerName
 from lib_lyco.naming.resolve import resolve
 from lib_lyco.network.network import UnknownKey
+from lib_lyco.prompt.problems import did_you_mean
 
 
 @dataclass
@@ -34,13 +35,14 @@ def group_keys(keys: Iterable[str], detection: Detection) -> Groups:
             continue
         split = split_key(key)
         if split is None:
-            groups.unknown.append(UnknownKey(key, why_unknown(key)))
+            groups.unknown.append(UnknownKey(key, _why_no_part(key, detection) or why_unknown(key)))
             continue
         if split.stem not in layers:
             layers[split.stem] = resolve(split.stem, detection.family) if detection.family else None
         layer = layers[split.stem]
         if layer is None:
-            groups.unknown.append(UnknownKey(key, _why_no_layer(detection)))
+            reason = _why_no_part(key, detection) or _why_no_layer(detection)
+            groups.unknown.append(UnknownKey(key, reason))
         else:
             _put(groups, groups.layers.setdefault(layer, {}), split.part, key)
     return groups
@@ -52,6 +54,19 @@ def _put(groups: Groups, group: dict[str, str], part: str, key: str) -> None:
         groups.unknown.append(UnknownKey(key, f"the file has this tensor already, as {group[part]}"))
     else:
         group[part] = key
+
+
+def _why_no_part(key: str, detection: Detection) -> str | None:
+    """The reason for a key whose beginning names a layer, and whose end no part; None for another key."""
+    families: tuple[Family, ...] = (detection.family,) if detection.family else tuple(TITLES)
+    at = key.rfind(".")
+    while at > 0:
+        if any(resolve(key[:at], family) for family in families):
+            part = key[at + 1 :]
+            hint = did_you_mean(part, PARTS)
+            return f"no algorithm that we know has a part {part!r}" + (f" ({hint})" if hint else "")
+        at = key.rfind(".", 0, at)
+    return None
 
 
 def _why_no_layer(detection: Detection) -> str:

@@ -62,7 +62,8 @@ def parse_request(items: Sequence[str], tag: str, presets: Presets = BUILT_IN) -
         )
     placed = place_items(items[1:])
     texts = check_items(placed, tag)
-    given = _Given(texts, frozenset(texts) - {item.option for item in placed if item.named}, tag)
+    unnamed = frozenset(texts) - {item.option for item in placed if item.named}
+    given = _Given(texts, unnamed, tag, colon_name=f"{name}:{placed[0].text}" if placed else "")
     te = given.read("te", read_schedule) or ONE
     unet = given.read("unet", read_schedule) or te
     both = given.read("hr", read_schedule)
@@ -89,6 +90,8 @@ class _Given:
     unnamed: frozenset[str]
     """Those taken by their place."""
     tag: str
+    colon_name: str
+    """The name, if the first colon behind it belongs to it; empty where there is none."""
 
     def read(self, option: str, reader: Callable[[str], _T]) -> _T | None:
         """The value of an option, None where it is not given.
@@ -107,9 +110,12 @@ class _Given:
         """An error in the value of an option, with the tag and its other words around it."""
         what = f"The {option} of a tag cannot be read"
         if option == "lbw" and option in self.unnamed:
-            # somebody may as well have meant a number
+            # somebody may as well have meant a number, or a name with a colon
             what, expected = "A value of a tag cannot be read", f"{STRENGTH}, or {error.expected}"
-            error = PromptError(error.what, got=error.got, expected=expected, remedy=error.remedy)
+            remedy = error.remedy
+            if self.colon_name.endswith(f":{self.texts[option]}") and not remedy:
+                remedy = f"A name with a colon ({self.colon_name!r}) cannot stand in a tag: write its hash."
+            error = PromptError(error.what, got=error.got, expected=expected, remedy=remedy)
         return at(error, what, self.tag, MEND)
 
 

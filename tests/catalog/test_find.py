@@ -113,6 +113,20 @@ def test_misspelt_name_gets_suggestions(folder: Path) -> None:
         find_network("zzzzzz", [folder, folder / "absent"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no colons in names on Windows")
+def test_a_name_cut_at_its_colon_is_told_its_hash(folder: Path) -> None:
+    put(folder / "dog:2.safetensors")
+    with pytest.raises(NetworkNotFoundError) as caught:
+        find_network("dog", [folder])
+    assert caught.value.remedy == (
+        "No tag can hold a name with a colon: for 'dog:2' write its hash, or rename the file."
+    )
+    put(folder / "bird:2.safetensors", {"sshs_model_hash": "5" * 64})
+    with pytest.raises(NetworkNotFoundError, match="no network called") as caught:
+        find_network("bird", [folder])
+    assert caught.value.remedy.endswith(f"for 'bird:2' write {'5' * 12}.")
+
+
 def test_first_folder_and_first_suffix_win(folder: Path, tmp_path: Path) -> None:
     second = put(tmp_path / "LyCORIS" / "cat.safetensors").parent
     (folder / "cat.pt").write_bytes(b"x")

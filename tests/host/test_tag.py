@@ -147,6 +147,7 @@ def test_a_tag_in_the_negative_prompt_is_told_to_be_text(host: Host) -> None:
         ("<lora:beta:0,8>", "0.8"),
         ("<lora:beta:1:lbw=1,1,1>", "got 3"),
         ("<lora:beta:high>", "high"),
+        ("<lora:beta:two:0.8>", "A name with a colon ('beta:two') cannot stand in a tag: write its hash"),
     ],
 )
 def test_a_mistake_is_quoted_and_the_other_tags_work(host: Host, tag: str, words: str) -> None:

@@ -76,11 +76,16 @@ def test_unknown_keys_say_why() -> None:
     tensors = {
         **small_network(),
         f"{Q}.mystery": torch.zeros(1),
+        f"{Q}.lora_upp.weight": torch.zeros(2, 2),
         "lora_unet_no_such_layer.lora_up.weight": torch.zeros(2, 2),
         "_aux.step": torch.zeros(1),
     }
     assert reasons(decoded(tensors)) == {
-        f"{Q}.mystery": "its ending is none that a known algorithm uses",
+        f"{Q}.mystery": "no algorithm that we know has a part 'mystery'",
+        f"{Q}.lora_upp.weight": (
+            "no algorithm that we know has a part 'lora_upp.weight' "
+            "(Did you mean lora_up.weight or lora.up.weight?)"
+        ),
         "lora_unet_no_such_layer.lora_up.weight": "Stable Diffusion 1 has no layer of this name",
         "_aux.step": "a bookkeeping tensor of the tool that wrote the file; it changes nothing",
     }
