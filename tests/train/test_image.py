@@ -12,7 +12,8 @@ from PIL import Image
 
 from lib_lyco.errors import ConfigError, DataError
 from lib_lyco.train.data.bucket import Placement
-from lib_lyco.train.data.image import parse_colour, place_image, read_image, read_size
+from lib_lyco.train.data.header import read_header
+from lib_lyco.train.data.image import parse_colour, place_image, read_image
 from tests.train.conftest import PHOTOGRAPHS
 
 WHITE = (255, 255, 255)
@@ -49,7 +50,7 @@ def test_gray_and_sixteen_bit_images_keep_their_brightness(tmp_path: Path) -> No
 
 def test_palette_gif_is_read() -> None:
     path = PHOTOGRAPHS / "no_time_for_that_tiny.gif"
-    assert read_image(path, WHITE).size == read_size(path)
+    assert read_image(path, WHITE).size == read_header(path).size
 
 
 def test_sideways_photograph_is_turned_upright(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_sideways_photograph_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # the camera was turned: rotate by 90 degrees clockwise to view
     upright.save(tmp_path / "a.png", exif=exif)
-    assert read_size(tmp_path / "a.png") == (2, 4)
+    assert read_header(tmp_path / "a.png").size == (2, 4)
     turned = read_image(tmp_path / "a.png", WHITE)
     assert turned.size == (2, 4)
     assert turned.getpixel((1, 0)) == (255, 0, 0)
@@ -101,7 +102,7 @@ def test_damaged_bytes_never_escape_as_another_error(tmp_path: Path, name: str) 
             damaged[chance.randrange(min(len(damaged), 600))] = chance.randrange(256)
         path.write_bytes(damaged)
         try:
-            read_size(path)
+            read_header(path)
             read_image(path, WHITE)
         except DataError:
             continue

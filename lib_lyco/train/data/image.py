@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy
 import torch
-from PIL import ExifTags, Image, ImageColor, ImageOps
+from PIL import Image, ImageColor
 from torch import Tensor
 
-from lib_lyco.errors import ConfigError, DataError
+from lib_lyco.errors import ConfigError
 from lib_lyco.train.data.bucket import Placement, Size
-
-EXTENSIONS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError)
-_BROKEN = (*_UNREADABLE, struct.error, MemoryError, Image.DecompressionBombError)
+from lib_lyco.train.data.header import BROKEN, is_transparent, unreadable, upright
 
 Colour = tuple[int, int, int]
 
@@ -38,21 +33,6 @@ def parse_colour(text: str) -> Colour:
         ) from error
 
 
-def read_size(path: Path) -> Size:
-    """Width and height of the upright image, from its header alone.
-
-    Raises:
-        DataError: The file is no readable image.
-    """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except _BROKEN as error:
-        raise _unreadable(path, error) from error
-    return (height, width) if orientation in _SIDEWAYS else (width, height)
-
-
 def read_image(path: Path, background: Colour) -> Image.Image:
     """The upright RGB image, transparent parts replaced by the background.
 
@@ -61,20 +41,9 @@ def read_image(path: Path, background: Colour) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image) or image
-            return _composited(_eight_bit(upright), background)
-    except _BROKEN as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: BaseException) -> DataError:
-    return DataError(
-        "An image cannot be read.",
-        where=str(path),
-        got=str(error) or type(error).__name__,
-        expected="a whole PNG, JPEG, WebP, BMP, GIF or TIFF file",
-        remedy="Open and save it again with an image editor, or remove it from the folder.",
-    )
+            return _composited(_eight_bit(upright(image)), background)
+    except BROKEN as error:
+        raise unreadable(path, error) from error
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -86,7 +55,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _composited(image: Image.Image, background: Colour) -> Image.Image:
-    if "transparency" not in image.info and "A" not in image.getbands() and "a" not in image.getbands():
+    if not is_transparent(image):
         return image.convert("RGB")
     layered = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layered.size, (*background, 255)), layered).convert(

@@ -11,7 +11,7 @@ from typing import Literal
 from lib_lyco.errors import DataError
 from lib_lyco.train.data.bucket import Size
 from lib_lyco.train.data.caption import find_caption, read_caption
-from lib_lyco.train.data.image import EXTENSIONS, read_size
+from lib_lyco.train.data.header import EXTENSIONS, read_header
 from lib_lyco.train.options.subset import SubsetOptions
 
 CaptionSource = Literal["file", "folder", "none"]
@@ -117,7 +117,9 @@ def _record(path: Path, subset: _Subset) -> ImageRecord:
     caption_file = find_caption(path, options.caption_extension)
     source: CaptionSource = "file" if caption_file else "folder" if options.class_tokens else "none"
     caption = read_caption(caption_file) if caption_file else options.class_tokens
-    return ImageRecord(path, read_size(path), caption, source, options.repeats, subset.folder.name, options)
+    return ImageRecord(
+        path, read_header(path).size, caption, source, options.repeats, subset.folder.name, options
+    )
 
 
 def _caption_notes(records: Iterable[ImageRecord]) -> list[str]:
