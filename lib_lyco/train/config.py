@@ -48,6 +48,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
         self.check_captions()
         self.check_images()
         self.check_network()
+        self.check_objective()
         self.check_optimisation()
         self.check_saving()
 

@@ -1,20 +1,36 @@
 """The loss of a batch.
 
-`diffusion_loss(model, batch, generators)` is the whole objective; the rest of this file is its
-terms, under the names of the papers: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps (DDPM,
-arXiv 2006.11239, equation 4), v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (arXiv 2202.00512),
-SNR = abar_t / (1 - abar_t).
+`diffusion_loss(objective, model, batch, generators)` is the whole objective, under the names of the
+papers: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps (DDPM, arXiv 2006.11239, equation 4),
+v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (arXiv 2202.00512). The order of its terms is that of
+sd-scripts (`train_network.py`, process_batch): cost of each element, mask, mean over the sample, the
+sample's weight, the timestep's weight; all in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from lib_lyco.models.base import BaseModel, Cond, NoiseSchedule, Prediction, SizeCond
+from lib_lyco.models.base import BaseModel, Cond, NoiseSchedule, SizeCond
+from lib_lyco.train.loss import LossSettings, WeightSettings
+from lib_lyco.train.noise import NoiseSettings, TimestepSettings, draw
+from lib_lyco.train.transfer import moved
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Samples whose target is what the base model itself predicts."""
+
+    samples: Tensor
+    """(b,) bool: which of the batch."""
+    cond: Cond
+    """Of all captions of the batch, encoded without the network."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +46,104 @@ class Batch:
     """(b,) float32."""
     mask: Tensor | None = None
     """(b, 1, h, w) float32 in [0, 1]: how much each place counts; None if all count whole."""
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
+class Preservation:
+    """Keeping what the base model makes of one caption while others are trained: prior prediction.
+
+    With every batch the denoiser is also asked about the batch's noisy latents under `caption`; the
+    base model's own answer is the target.
+    """
+
+    caption: str
+    weight: float
+    """Of the additional loss."""
+    encode: Callable[[Sequence[str]], Cond]
+    """Captions -> conds, with the network as it is at that time."""
 
 
 @dataclass(frozen=True)
 class Objective:
     """The choices that the loss depends on."""
 
-    min_snr_gamma: float = 0.0
-    """0 is off."""
+    loss: LossSettings = field(default_factory=LossSettings)
+    weights: WeightSettings = field(default_factory=WeightSettings)
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    timesteps: TimestepSettings = field(default_factory=TimestepSettings)
+    schedule: NoiseSchedule | None = None
+    """The forward process trained on; None is the model's."""
+    weighting: NoiseSchedule | None = None
+    """Whose SNR the timesteps' weights are computed from; None is `schedule`'s."""
+    preservation: Preservation | None = None
+    without_network: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Within it the base model is what it was before training."""
 
     def losses(self, model: BaseModel, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
         """The weighted loss of each sample, (b,) float32; see `diffusion_loss`."""
-        schedule = model.schedule
-        alphas_cumprod = schedule.alphas_cumprod.to(batch.latents.device, torch.float32)
-        timesteps, noise = draw_noise(batch.latents, len(alphas_cumprod), generators)
-        abar = alphas_cumprod[timesteps]
-        noisy = add_noise(batch.latents, noise, abar)
-        predicted = model.predict(noisy.to(model.dtype), timesteps, batch.cond, batch.size).float()
-        target = noise if schedule.prediction == "epsilon" else velocity(batch.latents, noise, abar)
-        losses = (predicted - target).square().mean(dim=(1, 2, 3)) * batch.loss_weight
-        if self.min_snr_gamma > 0:
-            losses = losses * min_snr_weight(abar, self.min_snr_gamma, schedule.prediction)
+        schedule = self.schedule or model.schedule
+        table, device = _table(schedule), batch.latents.device
+        drawn = draw(batch.latents, len(table), generators, self.noise, self.timesteps)
+        # what is one number per sample is computed on the CPU, where the timesteps were drawn
+        abar = table[drawn.timesteps]
+        threshold = None
+        if self.loss.has_threshold:
+            threshold = moved(self.loss.thresholds(drawn.timesteps, abar, len(table)), device)
+        abar_here = moved(abar, device)
+        noisy = add_noise(batch.latents, drawn.added, abar_here).to(model.dtype)
+        asked = _Question(model, noisy, moved(drawn.timesteps, device), batch.size)
+        target = drawn.noise
+        if schedule.prediction == "v":
+            target = velocity(batch.latents, drawn.noise, abar_here)
+        if batch.kept is not None:
+            own = self._base_answer(asked, batch.kept.cond)
+            target = torch.where(_per_sample(batch.kept.samples), own, target)
+        cost = self.loss.elementwise(asked.answer(batch.cond), target, threshold)
+        if batch.mask is not None:
+            cost = cost * functional.interpolate(batch.mask, size=cost.shape[2:], mode="area")
+        losses = cost.mean(dim=(1, 2, 3)) * batch.loss_weight
+        weights = self.weights.weights(
+            abar if self.weighting is None else _table(self.weighting)[drawn.timesteps],
+            schedule.prediction,
+        )
+        if weights is not None:
+            losses = losses * moved(weights, device)
+        if self.preservation is not None:
+            losses = losses + self._preservation_losses(self.preservation, asked, threshold)
         return losses
+
+    def _base_answer(self, asked: _Question, cond: Cond) -> Tensor:
+        with self.without_network(), torch.no_grad():
+            return asked.answer(cond)
+
+    def _preservation_losses(
+        self, preservation: Preservation, asked: _Question, threshold: Tensor | None
+    ) -> Tensor:
+        captions = [preservation.caption] * len(asked.noisy)
+        with self.without_network(), torch.no_grad():
+            target = asked.answer(preservation.encode(captions))
+        answer = asked.answer(preservation.encode(captions))
+        cost = self.loss.elementwise(answer, target, threshold)
+        return cost.mean(dim=(1, 2, 3)) * preservation.weight
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What the denoiser is asked, but for the text."""
+
+    model: BaseModel
+    noisy: Tensor
+    timesteps: Tensor
+    size: SizeCond | None
+
+    def answer(self, cond: Cond) -> Tensor:
+        """The prediction, (b, c, h, w) float32."""
+        return self.model.predict(self.noisy, self.timesteps, cond, self.size).float()
+
+
+def _table(schedule: NoiseSchedule) -> Tensor:
+    return schedule.alphas_cumprod.to("cpu", torch.float32)
 
 
 def diffusion_loss(
@@ -69,15 +161,6 @@ def diffusion_loss(
     return objective.losses(model, batch, generators).mean()
 
 
-def draw_noise(
-    latents: Tensor, num_timesteps: int, generators: Sequence[torch.Generator]
-) -> tuple[Tensor, Tensor]:
-    """Timesteps (b,) uniform in 0 .. T-1, and standard normal noise shaped like the latents."""
-    timesteps = [torch.randint(num_timesteps, (), generator=generator) for generator in generators]
-    noise = [torch.randn(latents.shape[1:], generator=generator) for generator in generators]
-    return torch.stack(timesteps).to(latents.device), torch.stack(noise).to(latents.device)
-
-
 def _per_sample(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
@@ -90,27 +173,3 @@ def add_noise(latents: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
 def velocity(latents: Tensor, noise: Tensor, abar: Tensor) -> Tensor:
     """v = sqrt(abar) eps - sqrt(1 - abar) x_0; shapes as in `add_noise`."""
     return _per_sample(abar.sqrt()) * noise - _per_sample((1 - abar).sqrt()) * latents
-
-
-def signal_to_noise(schedule: NoiseSchedule) -> Tensor:
-    """SNR of every timestep, (T,) float32."""
-    abar = schedule.alphas_cumprod.float()
-    return abar / (1 - abar)
-
-
-def min_snr_weight(abar: Tensor, gamma: float, prediction: Prediction) -> Tensor:
-    """Min-SNR-gamma (arXiv 2303.09556): min(s, gamma) / s for eps, min(s, gamma) / (s + 1) for v.
-
-    Args:
-        abar: (b,).
-        gamma: The largest SNR that counts.
-        prediction: What the denoiser predicts.
-
-    Returns:
-        (b,). At s = 0 the weight for eps is its limit, 1.
-    """
-    snr = abar / (1 - abar)
-    clamped = snr.clamp(max=gamma)
-    if prediction == "v":
-        return clamped / (snr + 1)
-    return torch.where(snr > 0, clamped / snr.clamp(min=torch.finfo(snr.dtype).tiny), torch.ones_like(snr))

@@ -62,14 +62,15 @@ def train(
             network.load(resumed.network)
             optimisation.load(resumed.optimisation)
         fixed = network_metadata(config, plan, base, started_at)
+        texts = Texts(model, config.clip_skip, learning=learns_text(network))
         learning = Learning(
             model=model,
             network=network,
             plan=plan,
             source=source,
             latents=make_latents(config, model, source),
-            texts=Texts(model, config.clip_skip, learning=learns_text(network)),
-            objective=Objective(config.min_snr_gamma),
+            texts=texts,
+            objective=make_objective(config, model, network, texts.conds),
             optimisation=optimisation,
             precision=precision,
         )

@@ -1,27 +1,38 @@
-"""The loss against diffusers' schedulers and hand-computed weights."""
+"""The loss against diffusers' schedulers and hand-computed terms, on a model whose answer is known."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
+from lib_lyco.errors import ConfigError
 from lib_lyco.models.base import Cond, NoiseSchedule, Prediction, SizeCond
+from lib_lyco.train.compose.network import make_network
+from lib_lyco.train.compose.objective import make_objective
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.loss import LossSettings, WeightSettings, min_snr_weight
+from lib_lyco.train.noise import NoiseSettings, TimestepSettings, draw
 from lib_lyco.train.objective import (
     Batch,
+    Kept,
     Objective,
+    Preservation,
     add_noise,
     diffusion_loss,
-    draw_noise,
-    min_snr_weight,
-    signal_to_noise,
     velocity,
 )
 from lib_lyco.train.seed import derived_generator
 from tests.train.tiny import TinyModel
+
+Make = Callable[..., TrainConfig]
+LATENTS = torch.full((2, 4, 8, 8), 0.5)
 
 
 def sd_scheduler() -> Any:
@@ -30,6 +41,10 @@ def sd_scheduler() -> Any:
 
 def generators(count: int) -> list[torch.Generator]:
     return [derived_generator("test", index) for index in range(count)]
+
+
+def batch_of(weights: tuple[float, float] = (1.0, 0.5), **values: Any) -> Batch:
+    return Batch(LATENTS, Cond(torch.zeros(2, 1, 1)), None, torch.tensor(weights), **values)
 
 
 def test_noisy_latents_and_velocity_are_diffusers() -> None:
@@ -46,71 +61,163 @@ def test_noisy_latents_and_velocity_are_diffusers() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("snr", "prediction", "weight"),
-    [
-        # min(s, 5) / s and min(s, 5) / (s + 1), by hand
-        (10.0, "epsilon", 0.5),
-        (2.0, "epsilon", 1.0),
-        (20.0, "epsilon", 0.25),
-        (4.0, "v", 0.8),
-        (24.0, "v", 0.2),
-        (0.0, "v", 0.0),
-        (0.0, "epsilon", 1.0),
-    ],
-)
-def test_min_snr_weight_is_the_papers(snr: float, prediction: Prediction, weight: float) -> None:
-    abar = torch.tensor([snr / (1 + snr)], dtype=torch.float64)
-    torch.testing.assert_close(
-        min_snr_weight(abar, 5.0, prediction), torch.tensor([weight], dtype=torch.float64)
-    )
-
-
-def test_signal_to_noise_is_alpha_over_sigma_squared() -> None:
-    scheduler = sd_scheduler()
-    expected = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
-    snr = signal_to_noise(NoiseSchedule(scheduler.alphas_cumprod, "epsilon"))
-    torch.testing.assert_close(snr, expected)
-
-
 class Predicts(TinyModel):
-    """A model whose answer is known."""
+    """A model whose answer is known: a number, or a function of what it is asked."""
 
-    def __init__(self, prediction: Prediction, answer: Tensor) -> None:
+    def __init__(self, prediction: Prediction = "epsilon", answer: float = 0.25) -> None:
         super().__init__(prediction)
-        self.answer = answer
+        self.value = answer
+        self.seen: list[tuple[Tensor, Tensor, Cond]] = []
 
     def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
-        return self.answer.expand_as(noisy)
+        self.seen.append((noisy, timesteps, cond))
+        return torch.full_like(noisy, self.value)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
 def test_loss_is_the_mean_squared_error_to_the_target(prediction: Prediction) -> None:
-    latents = torch.full((2, 4, 8, 8), 0.5)
-    timesteps, noise = draw_noise(latents, 1000, generators(2))
-    abar = sd_scheduler().alphas_cumprod[timesteps]
-    target = noise if prediction == "epsilon" else velocity(latents, noise, abar)
-    model = Predicts(prediction, torch.tensor(0.25))
-    batch = Batch(latents, Cond(torch.zeros(2, 1, 1)), None, torch.tensor([1.0, 0.5]))
+    drawn = draw(LATENTS, 1000, generators(2))
+    abar = sd_scheduler().alphas_cumprod[drawn.timesteps]
+    target = drawn.noise if prediction == "epsilon" else velocity(LATENTS, drawn.noise, abar)
+    model = Predicts(prediction)
     errors = (0.25 - target).square().mean(dim=(1, 2, 3))
     expected = (errors * torch.tensor([1.0, 0.5])).mean()
-    torch.testing.assert_close(diffusion_loss(Objective(), model, batch, generators(2)), expected)
+    torch.testing.assert_close(diffusion_loss(Objective(), model, batch_of(), generators(2)), expected)
     weighted = (errors * torch.tensor([1.0, 0.5]) * min_snr_weight(abar, 5.0, prediction)).mean()
-    torch.testing.assert_close(diffusion_loss(Objective(5.0), model, batch, generators(2)), weighted)
+    by_snr = Objective(weights=WeightSettings(min_snr_gamma=5.0))
+    torch.testing.assert_close(diffusion_loss(by_snr, model, batch_of(), generators(2)), weighted)
+    noisy, timesteps, _ = model.seen[-1]
+    torch.testing.assert_close(noisy, sd_scheduler().add_noise(LATENTS, drawn.noise, drawn.timesteps))
+    assert torch.equal(timesteps, drawn.timesteps)
 
 
-def test_noise_of_a_sample_is_the_same_in_any_batch() -> None:
-    latents = torch.zeros(3, 4, 2, 2)
-    timesteps, noise = draw_noise(latents, 1000, generators(3))
-    alone_timestep, alone = draw_noise(latents[2:], 1000, generators(3)[2:])
-    assert torch.equal(noise[2:], alone)
-    assert torch.equal(timesteps[2:], alone_timestep)
+def test_disturbed_input_has_the_undisturbed_target() -> None:
+    settings = NoiseSettings(ip_gamma=0.3)
+    drawn, model = draw(LATENTS, 1000, generators(2), settings), Predicts()
+    got = Objective(noise=settings).losses(model, batch_of((1.0, 1.0)), generators(2))
+    torch.testing.assert_close(got, (0.25 - drawn.noise).square().mean(dim=(1, 2, 3)))
+    expected = sd_scheduler().add_noise(LATENTS, drawn.added, drawn.timesteps)
+    torch.testing.assert_close(model.seen[0][0], expected)
+    assert not torch.allclose(drawn.added, drawn.noise)
 
 
-def test_timesteps_are_uniform_and_noise_is_normal() -> None:
-    timesteps, noise = draw_noise(torch.zeros(4000, 1, 2, 2), 1000, generators(4000))
-    # 4000 draws: a decile's count has standard deviation 19, the mean of 16000 normals 0.008
-    counts = torch.histc(timesteps.float(), bins=10, min=0, max=1000)
-    assert (counts - 400).abs().max() < 95
-    assert noise.mean().abs() < 0.04
-    assert (noise.std() - 1).abs() < 0.03
+def test_mask_is_area_resized_and_not_normalised() -> None:
+    drawn = draw(LATENTS, 1000, generators(2))
+    mask = torch.ones(2, 1, 64, 64)
+    mask[0, :, :, :32] = 0.0  # the left half does not count
+    mask[1, :, :4] = 0.0  # half of the first row of latents
+    places = torch.ones(2, 1, 8, 8)
+    places[0, :, :, :4], places[1, :, 0] = 0.0, 0.5
+    expected = ((0.25 - drawn.noise).square() * places).mean(dim=(1, 2, 3))
+    got = Objective().losses(Predicts(), batch_of((1.0, 1.0), mask=mask), generators(2))
+    torch.testing.assert_close(got, expected)
+
+
+def test_order_of_terms_is_kohyas() -> None:
+    """Cost, mask, mean, the sample's weight, the timestep's weight: (TN:465-485) by hand."""
+    drawn = draw(LATENTS, 1000, generators(2), timesteps=TimestepSettings(first=100, end=103))
+    abar = sd_scheduler().alphas_cumprod[drawn.timesteps]
+    mask = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    c = (1 - 0.1) / (1 + ((1 - abar) / abar).sqrt()) ** 2 + 0.1
+    c = c.view(-1, 1, 1, 1)
+    cost = 2 * c * (((0.25 - drawn.noise) ** 2 + c**2).sqrt() - c)
+    expected = (cost * mask).mean(dim=(1, 2, 3)) * torch.tensor([1.0, 0.5])
+    expected = expected * min_snr_weight(abar, 5.0, "epsilon")
+    objective = Objective(
+        loss=LossSettings("huber"),
+        weights=WeightSettings(min_snr_gamma=5.0),
+        timesteps=TimestepSettings(first=100, end=103),
+    )
+    got = objective.losses(Predicts(), batch_of(mask=mask), generators(2))
+    torch.testing.assert_close(got, expected)
+
+
+def composed(config: TrainConfig, model: TinyModel) -> Objective:
+    network = make_network(config, model)
+    return make_objective(config, model, network, lambda captions: model.encode_prompts(captions))
+
+
+def test_zero_terminal_snr_trains_on_the_changed_schedule(make_config: Make) -> None:
+    config = make_config(zero_terminal_snr=True, min_timestep=990, min_snr_gamma=5.0)
+    model = Predicts("v")
+    scheduler = sd_scheduler()
+    abar = torch.cumprod(1 - rescale_zero_terminal_snr(scheduler.betas), dim=0)
+    drawn = draw(LATENTS, 1000, generators(2), timesteps=TimestepSettings(first=990))
+    target = velocity(LATENTS, drawn.noise, abar[drawn.timesteps])
+    errors = (0.25 - target).square().mean(dim=(1, 2, 3))
+    for weights, table in (("exact", abar), ("kohya", scheduler.alphas_cumprod)):
+        objective = composed(config.replaced(zero_terminal_snr_weights=weights), model)
+        got = objective.losses(model, batch_of((1.0, 1.0)), generators(2))
+        expected = errors * min_snr_weight(table[drawn.timesteps], 5.0, "v")
+        torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-7)
+    schedule = composed(config, model).schedule
+    assert schedule is not None
+    assert schedule.alphas_cumprod[-1] == 0
+    assert not torch.allclose(abar[drawn.timesteps], scheduler.alphas_cumprod[drawn.timesteps])
+
+
+@pytest.mark.parametrize(
+    ("values", "prediction", "field"),
+    [
+        ({"scale_v_pred_loss_like_noise_pred": True}, "epsilon", "scale_v_pred_loss_like_noise_pred"),
+        ({"v_pred_like_loss": 0.1}, "v", "v_pred_like_loss"),
+        (
+            {"zero_terminal_snr": True, "debiased_estimation_loss": True},
+            "epsilon",
+            "zero_terminal_snr_weights",
+        ),
+    ],
+)
+def test_option_that_means_nothing_for_the_model_is_an_error(
+    make_config: Make, values: dict[str, Any], prediction: Prediction, field: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        composed(make_config(**values), Predicts(prediction))
+    assert caught.value.where == field
+    other: Prediction = "v" if prediction == "epsilon" else "epsilon"
+    composed(make_config(**values), Predicts(other))
+
+
+class Switched(Predicts):
+    """Answers 0.25 with a network, 0.75 without."""
+
+    @contextmanager
+    def without(self) -> Generator[None]:
+        self.value = 0.75
+        yield
+        self.value = 0.25
+
+
+def test_kept_samples_are_asked_for_the_base_models_own_answer() -> None:
+    model, own = Switched(), Cond(torch.ones(2, 1, 1))
+    kept = Kept(torch.tensor([False, True]), own)
+    objective = Objective(without_network=model.without)
+    got = objective.losses(model, batch_of((1.0, 1.0), kept=kept), generators(2))
+    ordinary = Objective().losses(model, batch_of((1.0, 1.0)), generators(2))
+    # (0.25 - 0.75)² for the second sample
+    torch.testing.assert_close(got, torch.tensor([ordinary[0].item(), 0.25]))
+    assert model.seen[0][2] is own
+
+
+def test_preservation_adds_the_distance_from_the_base_models_answer() -> None:
+    model, asked = Switched(), list[list[str]]()
+
+    def encode(captions: Any) -> Cond:
+        asked.append(list(captions))
+        return Cond(torch.zeros(len(captions), 1, 1))
+
+    objective = Objective(preservation=Preservation("1girl", 0.5, encode), without_network=model.without)
+    got = objective.losses(model, batch_of(), generators(2))
+    ordinary = Objective().losses(model, batch_of(), generators(2))
+    torch.testing.assert_close(got, ordinary + 0.5 * (0.25 - 0.75) ** 2)
+    assert asked == [["1girl", "1girl"]] * 2
+    noisy = [seen[0] for seen in model.seen[:3]]
+    assert all(torch.equal(noisy[0], other) for other in noisy)
+
+
+def test_schedule_of_the_objective_goes_before_the_models() -> None:
+    # at abar = 0 the noisy latents are the noise itself
+    schedule = NoiseSchedule(torch.zeros(1000), "epsilon")
+    model = Predicts()
+    Objective(schedule=schedule).losses(model, batch_of(), generators(2))
+    torch.testing.assert_close(model.seen[0][0], draw(LATENTS, 1000, generators(2)).noise)
