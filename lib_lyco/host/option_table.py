@@ -76,7 +76,7 @@ OURS = (
         1024,
         "Memory for merged weights that are not in use, in MB",
         "going back to networks used before is then immediate; taken where the model is: on the GPU, "
-        "or with --medvram in main memory",
+        "or with --medvram in main memory; on the CPU as much again may be kept for the next merges",
         bounds={"minimum": 0, "maximum": 32768, "step": 64},
     ),
     Option(

@@ -113,7 +113,8 @@ class _Given:
             # somebody may as well have meant a number, or a name with a colon
             what, expected = "A value of a tag cannot be read", f"{STRENGTH}, or {error.expected}"
             remedy = error.remedy
-            if self.colon_name.endswith(f":{self.texts[option]}") and not remedy:
+            is_word = self.texts[option][:1].isalpha() and "," not in self.texts[option]
+            if is_word and not remedy and self.colon_name.endswith(f":{self.texts[option]}"):
                 remedy = f"A name with a colon ({self.colon_name!r}) cannot stand in a tag: write its hash."
             error = PromptError(error.what, got=error.got, expected=expected, remedy=remedy)
         return at(error, what, self.tag, MEND)
