@@ -25,6 +25,10 @@ REFINER = "Stable Diffusion XL's refiner"
 _MASTER, _MASTER_BIAS = "fp16_weight", "fp16_bias"
 """What the host puts beside weights that it stores in 8 bits, if its option says so."""
 
+_T5_WORDS = {"shared": "encoder.embed_tokens"}
+"""T5's vocabulary has two names in its files; the host's T5 has a module for the second only
+(`modules/models/sd3/other_impls.py`)."""
+
 _REFINER_WIDTH = 384
 """Width of the refiner's top level; the base model's is 320. It has two levels with attention of
 four transformers each where the base has two and ten, so names alone would mix them up."""
@@ -91,6 +95,8 @@ def _targets(model: nn.Module, family: Family) -> Mapping[LayerName, tuple[Targe
 def _target(layer: LayerName, root: nn.Module, place: HostPlace) -> Target | None:
     """The layer's target, or None where the model has no such module or parameter."""
     module = _owner(root, place.path, place.weight)
+    if module is None and place.path in _T5_WORDS:
+        module = _owner(root, _T5_WORDS[place.path], place.weight)
     if module is None:
         return None
     return Target(

@@ -120,6 +120,19 @@ def test_sd3_has_its_fused_attention_whole_and_in_parts() -> None:
     assert whole[0].rows is None
 
 
+def test_the_vocabulary_of_t5_is_found_under_the_name_that_the_host_gives_it() -> None:
+    """In its `other_impls.py`, `T5` holds an `encoder` with `embed_tokens`, and no `shared`."""
+    shapes = sd3_shapes()
+    root = "text_encoders.t5xxl.transformer"
+    shapes[f"{root}.encoder.embed_tokens.weight"] = shapes.pop(f"{root}.shared.weight")
+    made = meta_tree(shapes)
+    model = read_model(made)
+    (target,) = model.targets[LayerName("te3", "shared")]
+    assert target.module is made.get_submodule(f"{root}.encoder.embed_tokens")
+    counts = count_targets(model)
+    assert all(id(parameter) in counts for parameter in made.parameters())
+
+
 def test_sd3_without_t5_lacks_only_that() -> None:
     shapes = {key: shape for key, shape in sd3_shapes().items() if "t5xxl" not in key}
     model = read_model(meta_tree(shapes))
