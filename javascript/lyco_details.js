@@ -19,9 +19,9 @@ lyco.detailParts = function(card, pane, body) {
     const table = (rows) => lyco.make("table", {class: "lyco-table"}, lyco.make("tbody", {}, ...rows.map(row)));
     const names = Object.entries(card.metadata);
     return [
-        card.problem ? lyco.make("p", {class: "lyco-problem"}, card.problem) : null,
+        card.problem ? lyco.make("p", {class: "lyco-problem"}, lyco.sayMade(card.problem)) : null,
         table(card.details.map(([label, text]) => [lyco.say(`${label}:`), text])),
-        card.evidence ? paragraph(card.evidence) : null,
+        card.evidence ? paragraph(lyco.sayMade(card.evidence)) : null,
         card.description ? part(lyco.say("Description"), paragraph(card.description)) : null,
         card.notes ? part(lyco.say("Notes"), paragraph(card.notes)) : null,
         card.tags.length ? part(lyco.say("Tags of the training set"), lyco.tagChips(card, pane)) : null,

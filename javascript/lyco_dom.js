@@ -89,7 +89,7 @@ lyco.answerOf = async function(asked) {
     }
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
-        throw new Error(typeof answer.detail === "string" ? answer.detail : `HTTP ${response.status}`);
+        throw new Error(typeof answer.detail === "string" ? lyco.sayMade(answer.detail) : `HTTP ${response.status}`);
     }
     return answer;
 };

@@ -74,6 +74,8 @@ lyco.Pane = class {
         this.status = lyco.make("div", {class: "lyco-status", role: "status"});
         this.controls.append(this.sortBox, this.direction, this.starButton, this.folderButton, refresh, this.aimBox);
         this.content.before(this.status);
+        this.search.placeholder = lyco.say("Search");
+        this.search.setAttribute("aria-label", lyco.say("Search networks"));
         this.search.addEventListener("input", lyco.later(200, () => this.restart()));
         this.drawSort();
         this.drawFolderButton();
@@ -155,7 +157,7 @@ lyco.Pane = class {
 
     /** How many there are, why some are missing, and what is wrong with the folders. */
     drawStatus({total, hidden, problems}) {
-        const lines = problems.map((problem) => lyco.make("p", {class: "lyco-problem"}, problem));
+        const lines = problems.map((problem) => lyco.make("p", {class: "lyco-problem"}, lyco.sayMade(problem)));
         for (const [reason, count] of Object.entries(hidden)) {
             const words = lyco.make("span", {}, lyco.say("{count} hidden: {reason}", {count, reason: lyco.say(reason)}));
             const show = lyco.make("button", {type: "button", class: "lyco-link", onclick: () => this.setHidden(true)}, lyco.say("show"));

@@ -94,8 +94,8 @@ lyco.Row = class {
         Object.assign(this, {strip, at, name});
         this.tag = null;
         this.pending = 0;
-        this.te = this.strength(lyco.say("Text encoder"), (text) => this.set({te: text, ...this.follow()}));
-        this.unet = this.strength("UNet", (text) => this.set(this.isLinked() ? {te: text, unet: null} : {unet: text}));
+        this.te = this.strength("TE", lyco.say("Text encoder"), (text) => this.set({te: text, ...this.follow()}));
+        this.unet = this.strength("UNet", "UNet", (text) => this.set(this.isLinked() ? {te: text, unet: null} : {unet: text}));
         this.link = lyco.button("=", lyco.say("One strength for both"), () => this.toggleLink(), {class: "lyco-link-button"});
         this.preset = lyco.make("select", {"class": "lyco-preset", "aria-label": lyco.say("Blocks of {name}", {name}), "onchange": () => this.setPreset()});
         this.schedule = lyco.make("input", {
@@ -125,14 +125,14 @@ lyco.Row = class {
     }
 
     /** A slider and its number. */
-    strength(words, onchange) {
+    strength(short, words, onchange) {
         const label = lyco.say("{what} strength of {name}", {what: words, name: this.name});
         const slider = lyco.make("input", {"type": "range", "min": -1, "max": 2, "step": 0.01, "aria-label": label});
         const number = lyco.make("input", {"type": "number", "step": 0.05, "aria-label": label});
         slider.addEventListener("input", () => (number.value = slider.value));
         slider.addEventListener("change", () => onchange(slider.value));
         number.addEventListener("change", () => number.value && onchange(number.value));
-        const box = lyco.make("span", {class: "lyco-strength"}, lyco.make("small", {}, words), slider, number);
+        const box = lyco.make("span", {class: "lyco-strength"}, lyco.make("small", {title: words}, short), slider, number);
         return {box, slider, number};
     }
 
@@ -169,7 +169,8 @@ lyco.Row = class {
 
     showState(applied, isMuted) {
         const {tag} = this;
-        const problem = tag.problem?.replace(`${tag.text}: `, "") ?? (tag.card_id === null ? lyco.say("There is no network of this name.") : applied?.problem);
+        const told = tag.problem?.replace(`${tag.text}: `, "") ?? applied?.problem;
+        const problem = tag.card_id === null && !tag.problem ? lyco.say("There is no network of this name.") : lyco.sayMade(told);
         const done = applied && !isMuted ? lyco.say("applied {applied} of {total}", applied) : "";
         this.state.textContent = [isMuted ? lyco.say("muted") : done, problem].filter(Boolean).join(": ");
         this.state.title = this.state.textContent;

@@ -4,10 +4,11 @@ var lyco = lyco || {};
 
 /** The tile of a card. `pane` says what its buttons do. */
 lyco.drawTile = function(card, pane) {
+    const problem = lyco.sayMade(card.problem);
     const toggle = lyco.make("button", {
         "type": "button",
         "class": "lyco-toggle",
-        "aria-label": card.problem ? `${card.name}. ${card.problem}` : card.name,
+        "aria-label": problem ? `${card.name}. ${problem}` : card.name,
         "aria-pressed": "false",
         "title": lyco.tileTitle(card),
         "onclick": () => pane.prompt.toggle(card),
@@ -25,7 +26,7 @@ lyco.drawTile = function(card, pane) {
             {class: "actions"},
             several,
             lyco.make("span", {class: "name"}, card.name),
-            card.problem ? lyco.make("span", {class: "lyco-problem"}, card.problem) : null,
+            problem ? lyco.make("span", {class: "lyco-problem"}, problem) : null,
             pane.showsDescription && card.description ? lyco.make("span", {class: "description"}, card.description) : null,
             lyco.drawChips(card, pane),
         ),
@@ -46,7 +47,7 @@ lyco.markTile = function(tile, prompt) {
 
 lyco.tileTitle = function(card) {
     const misfit = card.fits ? "" : lyco.say("For another base model: {name}", {name: card.family_title});
-    return [`${card.folder}/${card.stem}`, card.evidence, misfit].filter(Boolean).join("\n");
+    return [`${card.folder}/${card.stem}`, lyco.sayMade(card.evidence), misfit].filter(Boolean).join("\n");
 };
 
 lyco.drawBadges = function(card) {
@@ -54,7 +55,7 @@ lyco.drawBadges = function(card) {
     return lyco.make(
         "div",
         {class: "lyco-badges"},
-        badge("family", card.family ? card.family.toUpperCase() : card.family_title, card.evidence),
+        badge("family", card.family ? card.family.toUpperCase() : card.family_title, lyco.sayMade(card.evidence)),
         badge("algo", card.algo, lyco.say("Algorithm")),
         badge("rank", card.rank ? lyco.say("rank {number}", {number: card.rank}) : "", null),
         badge("embeddings", card.embeddings ? lyco.say("+ embeddings") : "", lyco.say("The file holds embeddings, too")),

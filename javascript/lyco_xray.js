@@ -18,7 +18,7 @@ lyco.showXray = async function(networks) {
 
 lyco.xrayParts = function(found) {
     const line = (text) => lyco.make("li", {}, text);
-    const findings = found.findings.length ? found.findings : [lyco.say("Nothing stands out.")];
+    const findings = found.findings.length ? found.findings.map(lyco.sayMade) : [lyco.say("Nothing stands out.")];
     return [
         lyco.make("ul", {class: "lyco-findings"}, ...findings.map(line)),
         lyco.make("div", {class: "lyco-drawing"}, lyco.readSvg(found.svg)),
@@ -35,7 +35,7 @@ lyco.xrayNetwork = function(network) {
         lyco.make("summary", {}, `${title}: ${lines.length}`),
         lyco.make("ul", {}, ...lines.map((text) => lyco.make("li", {}, text))),
     ) : null;
-    const homeless = network.homeless.map(({what, reason}) => `${what}: ${reason}`);
+    const homeless = network.homeless.map(({what, reason}) => `${what}: ${lyco.sayMade(reason)}`);
     const parts = [
         list(lyco.say("Keys without a home"), homeless),
         list(lyco.say("Not finite (NaN or Inf)"), network.not_finite),
