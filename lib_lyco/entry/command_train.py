@@ -15,8 +15,21 @@ from lib_lyco.models.load import load_model
 from lib_lyco.train.config import make_config
 from lib_lyco.train.config_file import load_config
 from lib_lyco.train.config_flags import add_flags, flag_values
-from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Started, Step
-from lib_lyco.train.loop import Stop
+from lib_lyco.train.control import Control
+from lib_lyco.train.events import (
+    Caching,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Recovered,
+    Resumed,
+    Sampled,
+    Saved,
+    Started,
+    Step,
+    Validated,
+)
 from lib_lyco.train.precision import DTYPES
 from lib_lyco.train.run import train
 
@@ -36,18 +49,18 @@ def run(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config).replaced(**flags) if arguments.config else make_config(flags)
     device = pick_device(arguments.device)
     model = load_model(config.base_model or checkpoint(), device, DTYPES[config.precision])
-    stop = Stop()
-    with stopping_on_interrupt(stop):
-        show(train(config, model, stop))
+    control = Control()
+    with stopping_on_interrupt(control):
+        show(train(config, model, control))
 
 
 @contextmanager
-def stopping_on_interrupt(stop: Stop) -> Generator[None]:
+def stopping_on_interrupt(control: Control) -> Generator[None]:
     """Makes the first Ctrl-C or SIGTERM a request to stop; the second one acts as usual."""
 
     def request(number: int, _frame: FrameType | None) -> None:
         complain("Stopping after this step; what is trained is saved. Ctrl-C again to stop at once.")
-        stop.request()
+        control.stop()
         signal.signal(number, previous[signal.Signals(number)])
 
     previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -77,14 +90,34 @@ def show(events: Iterable[Event]) -> None:
                 say(describe(event))
 
 
-def describe(event: Saved | Finished | Failed) -> str:
+def describe(event: Event) -> str:
     """One line for an event that is no progress."""
     if isinstance(event, Saved):
         return f"saved {event.path} (epoch {event.epoch}, step {event.step}, {event.reason})"
-    if isinstance(event, Failed):
-        return f"failed at step {event.step}; " + (
-            f"kept {event.saved}" if event.saved else "nothing to keep"
+    if isinstance(event, Sampled):
+        network = "" if event.with_network else ", without the network"
+        return f"drew {event.path} (epoch {event.epoch}, step {event.step}{network}): {event.prompt}"
+    if isinstance(event, Validated):
+        return f"validation loss {event.loss:.4f} (epoch {event.epoch}, step {event.step})"
+    if isinstance(event, Paused):
+        return f"paused at step {event.step}: {event.reason} {event.remedy}"
+    if isinstance(event, Resumed):
+        return f"going on at step {event.step}"
+    if isinstance(event, Recovered):
+        images = ", ".join(event.images)
+        return (
+            f"step {event.step} could not be made ({images}): {event.trouble} "
+            f"Back at step {event.back_to}; from here on: {event.change}."
         )
-    verb = "stopped" if event.stopped else "finished"
-    figures = f"loss {event.loss:.4f}, {event.seconds:.0f} s"
-    return f"{verb} at step {event.step}: {figures}, {event.path or 'no file'}"
+    return _describe_end(event)
+
+
+def _describe_end(event: Event) -> str:
+    if isinstance(event, Failed):
+        kept = f"kept {event.saved}" if event.saved else "nothing to keep"
+        return f"failed at step {event.step}; {kept}"
+    if isinstance(event, Finished):
+        verb = "stopped" if event.stopped else "finished"
+        figures = f"loss {event.loss:.4f}, {event.seconds:.0f} s"
+        return f"{verb} at step {event.step}: {figures}, {event.path or 'no file'}"
+    return str(event)

@@ -15,6 +15,7 @@ from typing import Any
 from lib_lyco.train.option import checked, declarations, unknown
 from lib_lyco.train.options.captions import CaptionOptions
 from lib_lyco.train.options.data import DataOptions
+from lib_lyco.train.options.description import DescriptionOptions
 from lib_lyco.train.options.images import ImageOptions
 from lib_lyco.train.options.model import ModelOptions
 from lib_lyco.train.options.network import NetworkOptions
@@ -25,6 +26,7 @@ from lib_lyco.train.options.saving import SavingOptions
 
 @dataclass(frozen=True)
 class TrainConfig(  # a dataclass takes the fields of its last base first
+    DescriptionOptions,
     SavingOptions,
     OptimisationOptions,
     ObjectiveOptions,
@@ -46,6 +48,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
             value = checked(declaration, getattr(self, declaration.name))
             object.__setattr__(self, declaration.name, value)
         self.check_captions()
+        self.check_description()
         self.check_images()
         self.check_network()
         self.check_objective()

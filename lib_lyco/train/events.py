@@ -9,8 +9,8 @@ from typing import Literal
 
 from lib_lyco.train.plan import Plan
 
-SaveReason = Literal["epoch", "step", "final", "stopped", "rescue"]
-"""`stopped`: the user stopped the run; `rescue`: the run failed, these are the last good weights."""
+SaveReason = Literal["epoch", "step", "final", "stopped", "asked"]
+"""`stopped`: the user stopped the run; `asked`: the user wanted a file now."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,58 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """The run waits: because it was asked to, or until a file can be written."""
+
+    step: int
+    reason: str
+    remedy: str
+    """What lets it go on."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A paused run goes on."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A step could not be made; the run went back and goes on in another way, which its files tell."""
+
+    step: int
+    """The step that could not be made, from 1."""
+    trouble: str
+    images: tuple[str, ...]
+    """File names of its batch."""
+    back_to: int
+    """The step whose weights it goes on from."""
+    change: str
+    """What is different from here on."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The loss on the images held out."""
+
+    step: int
+    epoch: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A picture of a sample prompt is on disk."""
+
+    path: Path
+    step: int
+    epoch: int
+    prompt: str
+    with_network: bool = True
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run is over as planned, or was stopped."""
 
@@ -84,4 +136,16 @@ class Failed:
     """The last good weights."""
 
 
-Event = Started | Caching | Step | Saved | Finished | Failed
+Event = (
+    Started
+    | Caching
+    | Step
+    | Saved
+    | Paused
+    | Resumed
+    | Recovered
+    | Validated
+    | Sampled
+    | Finished
+    | Failed
+)

@@ -7,47 +7,37 @@ seed and of what they are for, so a run is the same with any number of workers.
 from __future__ import annotations
 
 import math
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import torch
+from torch import Tensor, nn
 
-from lib_lyco.errors import LycoError, TrainingError
+from lib_lyco.errors import FileError, TrainingError
+from lib_lyco.train.control import Asked, Control
 from lib_lyco.train.data.order import Sample
-from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, SaveReason, Started, Step
+from lib_lyco.train.events import (
+    Caching,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Recovered,
+    Resumed,
+    Started,
+    Step,
+)
+from lib_lyco.train.memory import set_aside
 from lib_lyco.train.plan import Plan
-from lib_lyco.train.save import Saver, epoch_suffix, step_suffix
+from lib_lyco.train.progress import Progress
+from lib_lyco.train.recovery import OUT_OF_MEMORY, Recovery, Trouble, changed
 from lib_lyco.train.seed import derived_generator
-from lib_lyco.train.state import State, StateStore
+from lib_lyco.train.state import State
 from lib_lyco.train.step import Learning, add_gradients
+from lib_lyco.train.world import World
+from lib_lyco.train.writer import Saving, Writer
 
-
-class Stop:
-    """Asks a run to end at its next step; may be used from any thread."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def request(self) -> None:
-        """Ends the run: the step being made is finished, what was trained is saved."""
-        self._event.set()
-
-    @property
-    def requested(self) -> bool:
-        """Whether the run is to end."""
-        return self._event.is_set()
-
-
-@dataclass(frozen=True)
-class Saving:
-    """When and how the network is written."""
-
-    saver: Saver
-    every_epochs: int = 0
-    every_steps: int = 0
+MicroBatches = Sequence[tuple[Sequence[Sample], Tensor]]
+"""What a process has of a step: samples and their latents."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +46,14 @@ class Run:
 
     learning: Learning
     saving: Saving
-    states: StateStore
     started_at: float
     """When the run was first started; seconds since 1970."""
     clock: Callable[[], float]
     """Seconds; any origin."""
     resumed: State | None = None
-    """Where to go on from; network and optimiser have taken it up already."""
+    """Where to go on from; network, optimiser and average have taken it up already."""
+    world: World = World()
+    recovery: Recovery = Recovery()
 
     @property
     def seed(self) -> int:
@@ -75,50 +66,7 @@ class Run:
         return self.learning.plan
 
 
-class _Progress:
-    """Where the run is, and how its loss goes."""
-
-    def __init__(self, run: Run) -> None:
-        state = run.resumed
-        self.step = state.step if state else 0
-        self.losses: deque[float] = deque(state.losses if state else (), run.plan.steps_per_epoch)
-        self.loss = self.losses[-1] if self.losses else math.nan
-        self.whole = True
-        """False while weights and counters may not be of the same step."""
-        self.last_saved: Path | None = None
-        self._plan = run.plan
-        self._clock = run.clock
-        self._start = run.clock() - (state.seconds if state else 0.0)
-
-    @property
-    def seconds(self) -> float:
-        return self._clock() - self._start
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the last step, from 1; 0 before the first."""
-        return -(-self.step // self._plan.steps_per_epoch)
-
-    def made_step(self, loss: float, learning_rates: dict[str, float], updated: bool) -> Step:
-        self.step += 1
-        self.loss = loss
-        self.losses.append(loss)
-        self.whole = True
-        total = self._plan.total_steps
-        return Step(
-            step=self.step,
-            total=total,
-            epoch=self.epoch,
-            loss=loss,
-            average_loss=sum(self.losses) / len(self.losses),
-            learning_rates=learning_rates,
-            seconds=self.seconds,
-            eta=self.seconds / self.step * (total - self.step),
-            updated=updated,
-        )
-
-
-def run_loop(run: Run, stop: Stop) -> Iterator[Event]:
+def run_loop(run: Run, control: Control) -> Iterator[Event]:
     """Trains; yields what happens.
 
     Raises:
@@ -127,128 +75,216 @@ def run_loop(run: Run, stop: Stop) -> Iterator[Event]:
         BaseException: Whatever else ended the run (an interrupt too); what was trained is saved, and a
             state with it, if that is possible.
     """
-    progress = _Progress(run)
-    yield Started(run.plan, progress.step)
-    run.states.remove_leftovers()
-    for done, total in run.learning.latents.prepare():
-        yield Caching(done, total)
-        if stop.requested:
-            break
-    try:
-        yield from _steps(run, stop, progress)
-        stopped = progress.step < run.plan.total_steps
-        if progress.step > 0:
-            suffix = step_suffix(progress.step) if stopped else ""
-            yield _saved(run, progress, suffix, "stopped" if stopped else "final")
-            _keep_state(run, progress)
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        saved = _rescue(run, progress)
-        yield Failed(progress.step, str(error) or type(error).__name__, saved)
-        raise
-    yield Finished(progress.last_saved, progress.step, progress.loss, progress.seconds, stopped)
+    return _Loop(run, control).events()
 
 
-def _steps(run: Run, stop: Stop, progress: _Progress) -> Iterator[Event]:
-    plan = run.plan
-    if progress.step:
-        # a kill may have come between a step's first file and its last
-        yield from _due_files(run, progress)
-    while progress.step < plan.total_steps and not stop.requested:
+class _Unmade(Exception):
+    """A step that could not be made."""
+
+    def __init__(self, trouble: Trouble, what: str) -> None:
+        super().__init__(what)
+        self.trouble: Trouble = trouble
+        self.what = what
+
+
+class _Loop:
+    def __init__(self, run: Run, control: Control) -> None:
+        self._run = run
+        self._control = control
+        self._progress = Progress(run.plan, run.clock, run.resumed)
+        self._learning = changed(run.learning, self._progress.changes)
+        self._writer = Writer(
+            saving=run.saving,
+            learning=run.learning,
+            progress=self._progress,
+            control=control,
+            started_at=run.started_at,
+            active=run.world.writes,
+        )
+        self._stopping = False
+
+    def events(self) -> Iterator[Event]:
+        run, progress, writer = self._run, self._progress, self._writer
+        yield Started(run.plan, progress.step)
+        if run.world.writes:
+            run.saving.states.remove_leftovers()
+        yield from self._prepare()
+        try:
+            yield from self._steps()
+            if progress.step > 0:
+                yield from writer.last()
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            saved = writer.rescue()
+            yield Failed(progress.step, str(error) or type(error).__name__, saved)
+            raise
+        yield Finished(writer.last_saved, progress.step, progress.loss, progress.seconds, not progress.over)
+
+    def _prepare(self) -> Iterator[Event]:
+        """Encodes images; where the disk has no room for them, waits and goes on."""
+        encoding = self._learning.latents.prepare()
+
+        def encode_next() -> Caching | None:
+            nonlocal encoding
+            try:
+                told = next(encoding, None)
+            except FileError:
+                encoding = self._learning.latents.prepare()
+                raise
+            return Caching(*told) if told else None
+
+        while told := (yield from self._writer.patiently(encode_next)):
+            yield told
+            if self._control.stop_requested:
+                return
+
+    def _steps(self) -> Iterator[Event]:
+        if self._progress.step:
+            # a kill may have come between a step's first file and its last
+            yield from self._writer.due()
+        while not self._progress.over and not self._stopping:
+            yield from self._epoch()
+
+    def _epoch(self) -> Iterator[Event]:
+        """The steps that are left of an epoch, or those until the run goes back."""
+        run, progress, plan = self._run, self._progress, self._run.plan
         epoch, done = divmod(progress.step, plan.steps_per_epoch)
         batches = plan.order.epoch(epoch)[done * plan.accumulation :]
-        latents = run.learning.latents.batches(batches)
+        shares = [run.world.share(batch) for batch in batches]
+        encoded = self._learning.latents.batches([share for share in shares if share])
         for start in range(0, len(batches), plan.accumulation):
-            if stop.requested or progress.step == plan.total_steps:
+            yield from self._answer(run.world.agreed(self._control.take()))
+            if self._stopping or progress.over:
                 return
-            group = batches[start : start + plan.accumulation]
-            yield _step(run, progress, group, [next(latents) for _ in group])
-            # all files of a step before its state: whoever resumes from it lacks none of them
-            files = list(_due_files(run, progress))
-            if files:
-                _keep_state(run, progress)
-            yield from files
+            mine = [(share, next(encoded)) for share in shares[start : start + plan.accumulation] if share]
+            before = progress.step
+            yield from self._step(batches[start : start + plan.accumulation], mine)
+            if progress.step <= before:
+                return
+            yield from self._writer.due()
 
+    def _answer(self, asked: Asked) -> Iterator[Event]:
+        """Does what is asked from outside."""
+        if asked.pause and not asked.stop:
+            yield from self._pause()
+            asked = Asked(self._control.stop_requested, False, asked.save, asked.sample)
+        if asked.save and self._progress.step:
+            yield from self._writer.now()
+        self._stopping = asked.stop
 
-def _due_files(run: Run, progress: _Progress) -> Iterator[Saved]:
-    """Writes the intermediate files that belong to the step just done."""
-    plan, saving = run.plan, run.saving
-    if progress.step == plan.total_steps:
-        return
-    if saving.every_steps and progress.step % saving.every_steps == 0:
-        yield _saved(run, progress, step_suffix(progress.step), "step")
-    epoch_done = progress.step % plan.steps_per_epoch == 0
-    if epoch_done and saving.every_epochs and progress.epoch % saving.every_epochs == 0:
-        yield _saved(run, progress, epoch_suffix(progress.epoch), "epoch")
+    def _pause(self) -> Iterator[Event]:
+        run, progress = self._run, self._progress
+        since = progress.seconds
+        yield Paused(progress.step, "The run was asked to pause.", "Let it go on, or stop it.")
+        with set_aside(self._learning):
+            while True:
+                asked = run.world.agreed(self._control.standing())
+                if asked.stop or not asked.pause:
+                    break
+                self._control.wait(1.0)
+        progress.leave_out(since)
+        yield Resumed(progress.step)
 
+    def _step(self, group: Sequence[Sequence[Sample]], mine: MicroBatches) -> Iterator[Event]:
+        """One update; or, if that cannot be, a way to go on from an earlier step."""
+        while True:
+            before = self._progress.step
+            try:
+                yield self._update(group, mine)
+                return
+            except _Unmade as unmade:
+                yield self._recovered(unmade, group)
+            if self._progress.step != before:
+                return
 
-def _saved(run: Run, progress: _Progress, suffix: str, reason: SaveReason) -> Saved:
-    progress.last_saved = run.saving.saver.save(suffix, progress.step, progress.epoch)
-    return Saved(progress.last_saved, progress.step, progress.epoch, reason)
+    def _update(self, group: Sequence[Sequence[Sample]], mine: MicroBatches) -> Step:
+        """One update from a group of micro-batches, each sample counting the same.
 
-
-def _keep_state(run: Run, progress: _Progress) -> None:
-    run.states.save(
-        State(
-            step=progress.step,
-            losses=tuple(progress.losses),
-            seconds=progress.seconds,
-            started_at=run.started_at,
-            network=run.learning.network.state(),
-            optimisation=run.learning.optimisation.state(),
-        )
-    )
-
-
-def _rescue(run: Run, progress: _Progress) -> Path | None:
-    """Saves the last good weights and, if no update was cut short, the state with them.
-
-    Returns:
-        The network file; None if nothing is trained yet, or it cannot be saved either.
-    """
-    if progress.step == 0:
-        return None
-    try:
-        saved = run.saving.saver.save(step_suffix(progress.step), progress.step, progress.epoch)
-        if progress.whole:
-            _keep_state(run, progress)
-    except (LycoError, RuntimeError, OSError, MemoryError):
-        return None
-    return saved
-
-
-def _step(
-    run: Run, progress: _Progress, group: Sequence[Sequence[Sample]], latents: Sequence[torch.Tensor]
-) -> Step:
-    """One update from the micro-batches of a group, each sample counting the same."""
-    count = sum(len(batch) for batch in group)
-    run.learning.network.begin_step(derived_generator("step", run.seed, progress.step))
-    loss = 0.0
-    try:
-        for samples, encoded in zip(group, latents, strict=True):
-            loss += add_gradients(run.learning, samples, encoded, count)
+        Raises:
+            _Unmade: It could not be made; unless `progress.whole` is False, weights are as before.
+        """
+        learning, progress, world = self._learning, self._progress, self._run.world
+        count = sum(len(batch) for batch in group)
+        learning.network.begin_step(derived_generator("step", self._run.seed, progress.step))
+        try:
+            short, loss = "", math.nan
+            try:
+                loss = add_gradients(learning, mine, count)
+            except OUT_OF_MEMORY as error:
+                short = str(error) or type(error).__name__
+            loss, any_short = world.sums(loss, float(bool(short)))
+            if any_short:
+                raise _Unmade("memory", short)
             if not math.isfinite(loss):
-                raise _not_finite("loss", loss, progress, run, group)
-        rates = run.learning.optimisation.learning_rates(progress.step)
-        progress.whole = False  # an interrupt in here leaves some weights updated and others not
-        updated = run.learning.optimisation.step(progress.step)
-        if not updated and not run.learning.optimisation.tolerates_overflow:
-            progress.whole = True
-            raise _not_finite("gradient", math.nan, progress, run, group)
-    finally:
-        run.learning.network.end_step()
-    return progress.made_step(loss, rates, updated)
+                raise _Unmade("not finite", f"The loss is {loss}.")
+            world.add_up_gradients(_parameters(learning))
+            rates = learning.optimisation.learning_rates(progress.step)
+            progress.whole = False  # an interrupt in here leaves some weights updated and others not
+            updated = learning.optimisation.step(progress.step)
+            if not updated and not learning.optimisation.tolerates_overflow:
+                progress.whole = True
+                raise _Unmade("not finite", "A gradient is not finite.")
+            if updated and self._run.saving.average:
+                self._run.saving.average.update()
+        finally:
+            learning.network.end_step()
+        return progress.made_step(loss, rates, updated)
+
+    def _recovered(self, unmade: _Unmade, group: Sequence[Sequence[Sample]]) -> Recovered:
+        """Goes back to the last good weights and makes the next change that may help.
+
+        Raises:
+            TrainingError: There is none left, or no good weights.
+        """
+        progress, failed_at = self._progress, self._progress.step + 1
+        images = {self._run.plan.records[sample.image].path.name for batch in group for sample in batch}
+        names = tuple(sorted(images))
+        largest = max(len(batch) for batch in group)
+        change = self._run.recovery.change(unmade.trouble, self._learning, largest)
+        if change is None or not self._back_to_good_weights():
+            raise _unmade_error(unmade, failed_at, names)
+        change = replace(change, step=progress.step + 1)
+        progress.changes += (change,)
+        self._learning = changed(self._learning, [change])
+        return Recovered(failed_at, unmade.what, names, progress.step, str(change))
+
+    def _back_to_good_weights(self) -> bool:
+        """Puts network and optimiser on the last step whose weights are whole and finite."""
+        learning, progress = self._learning, self._progress
+        for parameter in _parameters(learning):
+            parameter.grad = None
+        if progress.whole and all(bool(one.isfinite().all()) for one in learning.network.state().values()):
+            return True
+        self._run.world.meet()
+        state = self._run.saving.states.newest()
+        if state is None:
+            return False
+        learning.network.load(state.network)
+        learning.optimisation.load(state.optimisation)
+        if self._run.saving.average:
+            self._run.saving.average.load(state.average)
+        progress.go_back_to(state)
+        return True
 
 
-def _not_finite(
-    what: str, value: float, progress: _Progress, run: Run, group: Sequence[Sequence[Sample]]
-) -> TrainingError:
-    names = sorted({run.plan.records[sample.image].path.name for batch in group for sample in batch})
+def _parameters(learning: Learning) -> list[nn.Parameter]:
+    return [parameter for layer in learning.network for parameter in layer.parameters]
+
+
+def _unmade_error(unmade: _Unmade, step: int, images: Sequence[str]) -> TrainingError:
+    where = f"step {step}, images {', '.join(images[:4])}"
+    if unmade.trouble == "memory":
+        return TrainingError(
+            "There is not enough memory for a step.",
+            where=where,
+            got=unmade.what,
+            remedy="Train with gradient_checkpointing, or a smaller batch_size or resolution.",
+        )
     return TrainingError(
-        f"The {what} is not finite any more; the weights from before this step are kept.",
-        where=f"step {progress.step + 1}, images {', '.join(names[:4])}",
-        got=str(value),
-        expected="a finite number",
+        "A number is not finite any more; the weights from before this step are kept.",
+        where=where,
+        got=unmade.what,
+        expected="finite numbers",
         remedy="Lower the learning rate, or train in bf16 or fp32.",
     )

@@ -31,6 +31,15 @@ _ARCHITECTURES: Mapping[tuple[Family, Prediction], str] = {
     ("sdxl", "v"): "stable-diffusion-xl-v1-base",
 }
 _VERSIONS: Mapping[Family, str] = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
+_LEAST = (
+    "ss_v2",
+    "ss_base_model_version",
+    "ss_network_module",
+    "ss_network_dim",
+    "ss_network_alpha",
+    "ss_network_args",
+)
+"""What sd-scripts keeps with no_metadata: readers need it."""
 _LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
 
 
@@ -85,6 +94,8 @@ def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_a
         **_base(base),
         **_modelspec(config, plan, base, started_at),
     }
+    if config.no_metadata:
+        values = {key: values[key] for key in _LEAST}
     return {key: write_value(key, value) for key, value in values.items()}
 
 
@@ -233,7 +244,10 @@ def _modelspec(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: flo
     width, height = config.resolution
     date = datetime.fromtimestamp(int(started_at), tz=timezone.utc)
     optional = {
-        "modelspec.description": config.comment,
+        "modelspec.author": config.metadata_author,
+        "modelspec.description": config.metadata_description,
+        "modelspec.license": config.metadata_license,
+        "modelspec.tags": config.metadata_tags,
         "modelspec.encoder_layer": str(config.clip_skip) if config.clip_skip > 1 else "",
     }
     return {
@@ -242,7 +256,7 @@ def _modelspec(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: flo
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models"
         if base.family == "sdxl"
         else "https://github.com/CompVis/stable-diffusion",
-        "modelspec.title": config.name,
+        "modelspec.title": config.metadata_title or config.name,
         "modelspec.resolution": f"{width}x{height}",
         "modelspec.date": date.strftime("%Y-%m-%dT%H:%M:%S"),
         "modelspec.prediction_type": base.prediction,

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 from lib_lyco.models.base import BaseModel
+from lib_lyco.train.average import Average
 from lib_lyco.train.compose.data import make_latents, make_source, plan_run
 from lib_lyco.train.compose.network import learns_text, make_network
 from lib_lyco.train.compose.objective import make_objective
 from lib_lyco.train.compose.optimisation import make_optimisation
-from lib_lyco.train.compose.saving import make_facts, make_saving
+from lib_lyco.train.compose.saving import make_facts, make_saver, make_saving, make_states
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event
 from lib_lyco.train.identity import run_identity
-from lib_lyco.train.loop import Run, Stop, run_loop
+from lib_lyco.train.loop import Run, run_loop
 from lib_lyco.train.metadata import network_metadata, progress_metadata
 from lib_lyco.train.precision import make_precision
 from lib_lyco.train.prepare import prepared
-from lib_lyco.train.state import StateStore
 from lib_lyco.train.step import Learning
 from lib_lyco.train.text import Texts
 
@@ -28,7 +28,7 @@ from lib_lyco.train.text import Texts
 def train(
     config: TrainConfig,
     model: BaseModel,
-    stop: Stop | None = None,
+    control: Control | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Event]:
     """Trains a network on a base model; yields what happens. The model is put back at the end.
@@ -36,7 +36,7 @@ def train(
     Args:
         config: What to do.
         model: The base model, loaded; its weights are not changed.
-        stop: Ends the run at its next step when requested.
+        control: Stops, pauses, saves and draws from outside, at the next step.
         clock: Seconds since 1970 (UTC), for progress and for the dates in the file's metadata.
 
     Raises:
@@ -48,9 +48,7 @@ def train(
     """
     plan = plan_run(config)
     base = make_facts(config, model)
-    states = StateStore(
-        Path(config.output), config.name, config.keep_states, run_identity(config, plan, base)
-    )
+    states = make_states(config, run_identity(config, plan, base))
     resumed = states.find(config.resume)
     started_at = resumed.started_at if resumed else clock()
     precision = make_precision(config.precision, model.device, model.dtype)
@@ -61,8 +59,14 @@ def train(
         if resumed:
             network.load(resumed.network)
             optimisation.load(resumed.optimisation)
+        average = Average(network, config.ema_decay) if config.ema_decay else None
+        if resumed and average:
+            average.load(resumed.average)
         fixed = network_metadata(config, plan, base, started_at)
         texts = Texts(model, config.clip_skip, learning=learns_text(network))
+        saver = make_saver(
+            config, model, network, partial(_metadata, fixed, None if config.no_metadata else clock)
+        )
         learning = Learning(
             model=model,
             network=network,
@@ -73,20 +77,21 @@ def train(
             objective=make_objective(config, model, network, texts.conds),
             optimisation=optimisation,
             precision=precision,
+            gradient_checkpointing=config.gradient_checkpointing,
         )
         run = Run(
             learning=learning,
-            saving=make_saving(config, model, network, partial(_metadata, fixed, clock)),
-            states=states,
+            saving=make_saving(config, saver, states, plan, average),
             started_at=started_at,
             clock=clock,
             resumed=resumed,
         )
         with network:
-            yield from run_loop(run, stop or Stop())
+            yield from run_loop(run, control or Control())
 
 
 def _metadata(
-    fixed: Mapping[str, str], clock: Callable[[], float], step: int, epoch: int
+    fixed: Mapping[str, str], clock: Callable[[], float] | None, step: int, epoch: int
 ) -> dict[str, str]:
-    return {**fixed, **progress_metadata(step, epoch, clock())}
+    """What a file says; without a clock, nothing of how far the run is."""
+    return {**fixed, **(progress_metadata(step, epoch, clock()) if clock else {})}

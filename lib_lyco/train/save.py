@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from lib_lyco.errors import FileError
+from lib_lyco.errors import ConfigError, FileError
 from lib_lyco.files.hashes import kohya_hash, kohya_legacy_hash
 from lib_lyco.files.save import save_tensors
 from lib_lyco.files.tensors import read_tensors
@@ -21,6 +24,7 @@ from lib_lyco.train.network import TrainableNetwork
 
 Metadata = Callable[[int, int], Mapping[str, str]]
 """(step, epoch) -> a file's metadata without its hashes."""
+NO_NOTES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,45 @@ class Saver:
     resumed: bool = False
     """Whether a numbered file that is there already is kept: it may be this run's own, from before."""
 
-    def save(self, suffix: str, step: int, epoch: int) -> Path:
+    @property
+    def beside(self) -> Saver:
+        """Writes the moving average: the same under another name."""
+        return replace(self, name=f"{self.name}-ema")
+
+    def demand_free(self) -> None:
+        """Demands that no file of this name is there, which a new run would replace.
+
+        Raises:
+            ConfigError: One is.
+        """
+        pattern = re.compile(rf"{re.escape(self.name)}(-\d{{6}}|-step\d{{8}})?\.safetensors")
+        places = self.folder.iterdir() if self.folder.is_dir() else ()
+        there = sorted(path.name for path in places if pattern.fullmatch(path.name))
+        if there:
+            raise ConfigError(
+                "The folder has files of this name already; a new run would replace them.",
+                where="name",
+                got=f"{', '.join(there[:3])}{' ...' if len(there) > 3 else ''} in {self.folder}",
+                expected="a name that is free",
+                remedy="Choose another name, go on from the last state (resume = auto), or set overwrite.",
+            )
+
+    def remove(self, suffix: str) -> None:
+        """Removes an older file, if it is there and can be removed."""
+        with suppress(OSError):  # held by another program: one file too many does no harm
+            (self.folder / f"{self.name}{suffix}.safetensors").unlink(missing_ok=True)
+
+    def save(self, suffix: str, step: int, epoch: int, notes: Mapping[str, str] = NO_NOTES) -> Path:
         """Writes `{name}{suffix}.safetensors`; a file of that name is replaced only by a good one.
 
         A resumed run replaces no numbered file: one that holds the same tensors is left as it is,
         beside another the new file gets a further number.
+
+        Args:
+            suffix: Of its name.
+            step: Steps done.
+            epoch: Epochs begun.
+            notes: Further metadata.
 
         Raises:
             FileError: The disk is full or the folder cannot be written; old files are untouched.
@@ -56,7 +94,7 @@ class Saver:
                 path = self.folder / f"{self.name}{suffix}-{number}.safetensors"
                 number += 1
         unchecked = path.with_name(f".{path.stem}.unchecked{path.suffix}")
-        metadata = dict(self.metadata(step, epoch))
+        metadata = {**self.metadata(step, epoch), **notes}
         metadata["sshs_model_hash"] = kohya_hash(tensors)
         metadata["sshs_legacy_hash"] = kohya_legacy_hash(tensors, metadata)
         try:

@@ -23,13 +23,14 @@ from lib_lyco.files.header import read_metadata
 from lib_lyco.files.save import save_tensors
 from lib_lyco.files.tensors import read_content
 from lib_lyco.train.identity import demand_same
+from lib_lyco.train.recovery import Change
 from lib_lyco.train.tree import flattened, rebuilt
 
 AUTO = "auto"
 _EXTENSION = ".state"
 _FORMAT = "lyco_resume_state"
 _VERSION = "1"
-_NETWORK, _OPTIMISATION = "network/", "optimisation/"
+_NETWORK, _OPTIMISATION, _AVERAGE = "network/", "optimisation/", "average/"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class State:
     network: Mapping[str, Tensor]
     optimisation: Any
     """A tree of plain values and tensors."""
+    average: Mapping[str, Tensor]
+    """The moving average of the weights; empty without one."""
+    changes: tuple[Change, ...]
+    """What the run does otherwise than its config says."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,24 @@ class StateStore:
     keep: int
     """How many are kept, newest first; 0 writes none."""
     identity: Mapping[str, str]
+    keep_all: bool = False
+    """Whether none is removed but by `remove`."""
+    at_end: bool = False
+    """Whether one is written at the end in any case."""
 
-    def save(self, state: State) -> None:
-        """Writes a state, then removes those that are too many.
+    def save(self, state: State, end: bool = False) -> None:
+        """Writes a state if any are kept, then removes those that are too many.
 
         Raises:
             FileError: The state cannot be written; the older ones are untouched.
         """
-        if self.keep == 0:
+        if not (self.keep or self.keep_all or (end and self.at_end)):
             return
         known = _numbered(self.folder, self.name)
         tree, tensors = flattened(state.optimisation, _OPTIMISATION)
         tensors |= {f"{_NETWORK}{key}": tensor for key, tensor in state.network.items()}
-        path = self.folder / f"{self.name}-step{state.step:08d}{_EXTENSION}"
+        tensors |= {f"{_AVERAGE}{key}": tensor for key, tensor in state.average.items()}
+        path = self._path(state.step)
         progress = (state.step, state.losses, state.seconds, state.started_at)
         metadata = {
             _FORMAT: _VERSION,
@@ -78,12 +88,30 @@ class StateStore:
             "identity": json.dumps(dict(self.identity)),
             "progress": json.dumps(progress),
             "optimisation": tree,
+            "changes": json.dumps([(one.option, one.value, one.step) for one in state.changes]),
         }
         save_tensors(path, {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}, metadata)
         older = sorted((one for one in known if one != path), key=lambda one: known[one], reverse=True)
-        for surplus in older[self.keep - 1 :]:
+        for surplus in [] if self.keep_all else older[max(0, self.keep - 1) :]:
             with suppress(OSError):  # held by another program: one file too many does no harm
                 surplus.unlink()
+
+    def remove(self, step: int) -> None:
+        """Removes the state of a step, if it is there and can be removed."""
+        with suppress(OSError):
+            self._path(step).unlink(missing_ok=True)
+
+    def newest(self) -> State | None:
+        """The state written last in the folder; None if there is none of this name.
+
+        Raises:
+            ConfigError: It is one of another run.
+            FileError: It is damaged.
+        """
+        return self.find(AUTO)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"{self.name}-step{step:08d}{_EXTENSION}"
 
     def find(self, resume: str) -> State | None:
         """The state that `resume` names: a file, the newest in a folder, or `auto`.
@@ -124,23 +152,27 @@ class StateStore:
             losses=tuple(losses),
             seconds=seconds,
             started_at=started_at,
-            network={
-                key[len(_NETWORK) :]: tensor for key, tensor in tensors.items() if key.startswith(_NETWORK)
-            },
+            network=_below(_NETWORK, tensors),
             optimisation=rebuilt(metadata["optimisation"], tensors),
+            average=_below(_AVERAGE, tensors),
+            changes=tuple(Change(*one) for one in json.loads(metadata.get("changes", "[]"))),
         )
 
     def remove_leftovers(self) -> None:
         """Removes what a killed run of this name was just writing: hidden files that nobody reads."""
         name = re.escape(self.name)
         leftover = re.compile(
-            rf"\.{{1,2}}{name}(-\d{{6}}|-step\d{{8}})?(-\d+)?(\.unchecked)?\.(safetensors|state)(\.[0-9a-f]{{8}}\.tmp)?"
+            rf"\.{{1,2}}{name}(-ema)?(-\d{{6}}|-step\d{{8}})?(-\d+)?(\.unchecked)?\.(safetensors|state)(\.[0-9a-f]{{8}}\.tmp)?"
         )
         if self.folder.is_dir():
             for path in self.folder.iterdir():
                 if leftover.fullmatch(path.name):
                     with suppress(OSError):
                         path.unlink()
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
 def _numbered(folder: Path, name: str) -> dict[Path, int]:

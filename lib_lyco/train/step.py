@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lib_lyco.models.base import BaseModel, SizeCond
 from lib_lyco.train.data.latent import LatentSource
@@ -33,6 +33,9 @@ class Learning:
     objective: Objective
     optimisation: Optimisation
     precision: Precision
+    gradient_checkpointing: bool = False
+    pass_size: int = 0
+    """Samples in one pass through the model, where a whole micro-batch does not fit; 0 is no limit."""
 
     @property
     def seed(self) -> int:
@@ -41,20 +44,34 @@ class Learning:
 
 
 def add_gradients(
-    learning: Learning, samples: Sequence[Sample], latents: torch.Tensor, count: int
+    learning: Learning, micro_batches: Iterable[tuple[Sequence[Sample], Tensor]], count: int
 ) -> float:
-    """Adds the gradients of one micro-batch of a step of `count` samples; returns its share of the loss."""
+    """Adds the gradients of the micro-batches of a step of `count` samples, each counting the same.
+
+    Returns:
+        Their share of the step's loss. It is read once, at the end: the device is waited for once in a
+        step.
+    """
+    losses: list[Tensor] = []
+    for samples, latents in micro_batches:
+        size = learning.pass_size or len(samples)
+        for start in range(0, len(samples), size):
+            part = slice(start, start + size)
+            losses.append(_one_pass(learning, samples[part], latents[part]) / count)
+            learning.optimisation.backward(losses[-1])
+            losses[-1] = losses[-1].detach()
+    return sum(torch.stack(losses).tolist()) if losses else 0.0
+
+
+def _one_pass(learning: Learning, samples: Sequence[Sample], latents: Tensor) -> Tensor:
+    """The sum of the samples' losses."""
     with learning.precision.context():
         batch = _batch(learning, samples, latents)
         generators = [sample.generator(learning.seed, "noise") for sample in samples]
-        loss = learning.objective.losses(learning.model, batch, generators).sum() / count
-    value = float(loss.detach())
-    if math.isfinite(value):
-        learning.optimisation.backward(loss)
-    return value
+        return learning.objective.losses(learning.model, batch, generators).sum()
 
 
-def _batch(learning: Learning, samples: Sequence[Sample], latents: torch.Tensor) -> Batch:
+def _batch(learning: Learning, samples: Sequence[Sample], latents: Tensor) -> Batch:
     device = learning.model.device
     captions = [learning.plan.records[sample.image].caption for sample in samples]
     return Batch(

@@ -13,8 +13,8 @@ from lib_lyco.entry import command_train
 from lib_lyco.entry.cli import main
 from lib_lyco.entry.command_train import show, stopping_on_interrupt
 from lib_lyco.files.header import read_header
+from lib_lyco.train.control import Control
 from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Step
-from lib_lyco.train.loop import Stop
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +70,11 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_first_interrupt_asks_to_stop_and_the_second_interrupts(capsys: pytest.CaptureFixture[str]) -> None:
-    stop, before = Stop(), signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stopping_on_interrupt(stop):
-        assert not stop.requested
+    control, before = Control(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stopping_on_interrupt(control):
+        assert not control.stop_requested
         signal.raise_signal(signal.SIGINT)
-        assert stop.requested
+        assert control.stop_requested
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     assert "is saved" in capsys.readouterr().err

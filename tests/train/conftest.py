@@ -57,6 +57,7 @@ def make_config(photographs: Path, tmp_path: Path) -> Callable[..., TrainConfig]
             "output": str(tmp_path / "output"),
             "save_precision": "fp32",
             "seed": 7,
+            "overwrite": True,
         }
         return TrainConfig(**(base | values))  # type: ignore[arg-type]
 

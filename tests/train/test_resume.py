@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from lib_lyco.errors import ConfigError, FileError, TrainingError
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event, Failed, Saved, Started, Step
-from lib_lyco.train.loop import Stop
 from lib_lyco.train.run import train
 from lib_lyco.train.state import StateStore
 from lib_lyco.train.tree import flattened, rebuilt
@@ -25,11 +25,11 @@ Make = Callable[..., TrainConfig]
 
 def stopped_at(config: TrainConfig, step: int) -> list[Event]:
     """Runs and asks to stop after a step."""
-    stop, events = Stop(), list[Event]()
-    for event in train(config, TinyModel(), stop, clock):
+    control, events = Control(), list[Event]()
+    for event in train(config, TinyModel(), control, clock):
         events.append(event)
         if isinstance(event, Step) and event.step == step:
-            stop.request()
+            control.stop()
     return events
 
 
@@ -96,7 +96,7 @@ def test_failed_run_leaves_a_state_that_goes_on(make_config: Make, error: BaseEx
 
 
 def test_update_cut_short_leaves_no_state(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = make_config(save_every_steps=2)
+    config = make_config(save_every_n_steps=2)
     update, calls = torch.optim.AdamW.step, list[int]()
 
     def interrupted(self: Any, *args: Any) -> Any:
@@ -113,7 +113,7 @@ def test_update_cut_short_leaves_no_state(make_config: Make, monkeypatch: pytest
 
 
 def test_numbered_files_are_never_overwritten(make_config: Make) -> None:
-    config = make_config(save_every_steps=1, keep_states=9)
+    config = make_config(save_every_n_steps=1, keep_states=9)
     run(config)
     folder = Path(config.output)
     first, second = (folder / f"network-step0000000{step}.safetensors" for step in (1, 2))
@@ -132,7 +132,7 @@ def test_numbered_files_are_never_overwritten(make_config: Make) -> None:
 
 
 def test_file_that_the_kill_prevented_is_written_on_resume(make_config: Make) -> None:
-    config = make_config(epochs=2, save_every_epochs=1, save_every_steps=5, keep_states=9)
+    config = make_config(epochs=2, save_every_n_epochs=1, save_every_n_steps=5, keep_states=9)
     run(config)
     lost = Path(config.output) / "network-000001.safetensors"
     whole = load_file(lost)
@@ -142,7 +142,7 @@ def test_file_that_the_kill_prevented_is_written_on_resume(make_config: Make) ->
 
 
 def test_newest_states_are_kept_whatever_their_step(make_config: Make) -> None:
-    config = make_config(save_every_steps=1, keep_states=2)
+    config = make_config(save_every_n_steps=1, keep_states=2)
     run(config)
     assert states(config) == ["network-step00000004.state", "network-step00000005.state"]
     run(config.replaced(name="network2", keep_states=0))

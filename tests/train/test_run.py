@@ -18,8 +18,8 @@ from lib_lyco.errors import ConfigError, DataError, TrainingError
 from lib_lyco.models.base import Cond, SizeCond
 from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.control import Control
 from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Started, Step
-from lib_lyco.train.loop import Stop
 from lib_lyco.train.optim import Optimisation
 from lib_lyco.train.run import train
 from tests.train.tiny import TinyModel
@@ -45,7 +45,7 @@ def trained(config: TrainConfig, model: TinyModel | None = None) -> bytes:
 
 
 def test_events_tell_the_run_from_plan_to_file(make_config: Make) -> None:
-    config = make_config(epochs=2, save_every_epochs=1, save_every_steps=4)
+    config = make_config(epochs=2, save_every_n_epochs=1, save_every_n_steps=4)
     events = run(config)
     assert [type(event).__name__ for event in events] == [
         *["Started", "Caching", "Caching", "Caching"],
@@ -174,26 +174,26 @@ def gradients_of(optimisation: Optimisation) -> list[Tensor]:
 
 
 def test_stop_keeps_what_was_trained(make_config: Make) -> None:
-    config, stop = make_config(epochs=3), Stop()
+    config, control = make_config(epochs=3), Control()
     events: list[Event] = []
-    for event in train(config, TinyModel(), stop, clock):
+    for event in train(config, TinyModel(), control, clock):
         events.append(event)
         if isinstance(event, Step) and event.step == 3:
-            stop.request()
+            control.stop()
     assert isinstance(events[-2], Saved)
     assert events[-2].path.name == "network-step00000003.safetensors"
     assert events[-2].reason == "stopped"
     assert isinstance(events[-1], Finished)
     assert events[-1].stopped
-    whole = run(make_config(epochs=3, save_every_steps=3, name="whole"))
+    whole = run(make_config(epochs=3, save_every_n_steps=3, name="whole"))
     at_three = next(event.path for event in whole if isinstance(event, Saved))
     assert equal(load_file(events[-2].path), load_file(at_three))
 
 
 def test_stop_before_the_first_step_writes_nothing(make_config: Make) -> None:
-    config, stop = make_config(), Stop()
-    stop.request()
-    last = list(train(config, TinyModel(), stop, clock))[-1]
+    config, control = make_config(), Control()
+    control.stop()
+    last = list(train(config, TinyModel(), control, clock))[-1]
     assert isinstance(last, Finished)
     assert last.path is None
     assert not Path(config.output).exists()
@@ -216,7 +216,7 @@ class FailsAt(TinyModel):
 
 @pytest.mark.parametrize("error", [None, RuntimeError("out of memory"), KeyboardInterrupt()])
 def test_failure_keeps_the_last_good_weights(make_config: Make, error: BaseException | None) -> None:
-    good = run(make_config(save_every_steps=2, name="good"))
+    good = run(make_config(save_every_n_steps=2, name="good"))
     at_two = next(event.path for event in good if isinstance(event, Saved))
     events: list[Event] = []
     with pytest.raises(type(error) if error else TrainingError):

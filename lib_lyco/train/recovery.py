@@ -1,0 +1,95 @@
+"""What a run changes by itself when a step cannot be made, in which order, and how that is told.
+
+Every change is an event, stands in the metadata of each file saved after it and in the states, so that
+a resumed run goes on in the same way.
+
+Losses or gradients that are not finite: fp16's loss scale is lowered first (see `optim.LossScaler`); then
+bf16 instead of fp16; then fp32, if the model is loaded in it. Memory: gradient checkpointing, which changes
+no result; then fewer samples in one pass, whose gradients add up to the same but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from lib_lyco.models.base import BaseModel
+from lib_lyco.train.precision import DTYPES
+from lib_lyco.train.step import Learning
+
+Trouble = Literal["not finite", "memory"]
+OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that a run does otherwise than its config says."""
+
+    option: Literal["precision", "gradient_checkpointing", "pass_size"]
+    value: str | int
+    step: int = 0
+    """From which step on."""
+
+    def __str__(self) -> str:
+        return {
+            "precision": f"computes in {self.value}",
+            "gradient_checkpointing": "gradient checkpointing",
+            "pass_size": f"at most {self.value} samples in one pass",
+        }[self.option]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Which troubles a run may get over by changing something; the others end it."""
+
+    not_finite: bool = True
+    memory: bool = True
+
+    def change(self, trouble: Trouble, learning: Learning, largest: int) -> Change | None:
+        """The next thing to try; None if there is nothing left.
+
+        Args:
+            trouble: What happened.
+            learning: As it is now.
+            largest: Samples of the largest micro-batch.
+        """
+        if trouble == "memory":
+            return _less_memory(learning, largest) if self.memory else None
+        return _wider(learning) if self.not_finite else None
+
+
+def _less_memory(learning: Learning, largest: int) -> Change | None:
+    if not learning.gradient_checkpointing:
+        return Change("gradient_checkpointing", 1)
+    size = learning.pass_size or largest
+    return Change("pass_size", -(-size // 2)) if size > 1 else None
+
+
+def _wider(learning: Learning) -> Change | None:
+    dtype = learning.precision.dtype
+    if dtype == torch.float16 and _computes_bf16(learning.model):
+        return Change("precision", "bf16")
+    if dtype != torch.float32 and learning.model.dtype == torch.float32:
+        return Change("precision", "fp32")
+    return None
+
+
+def _computes_bf16(model: BaseModel) -> bool:
+    return model.device.type == "cpu" or torch.cuda.is_bf16_supported()
+
+
+def changed(learning: Learning, changes: Sequence[Change]) -> Learning:
+    """The same with changes made to it, and to its model."""
+    for change in changes:
+        if change.option == "precision":
+            precision = replace(learning.precision, dtype=DTYPES[str(change.value)])
+            learning = replace(learning, precision=precision)
+        elif change.option == "gradient_checkpointing":
+            learning.model.set_gradient_checkpointing(True)
+            learning = replace(learning, gradient_checkpointing=True)
+        else:
+            learning = replace(learning, pass_size=int(change.value))
+    return learning
