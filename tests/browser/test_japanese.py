@@ -26,7 +26,7 @@ from tests.tools.test_inspect import sparse_file
 ROOT = Path(__file__).parent.parent.parent
 ENGLISH = re.compile(r"[A-Za-z]{3,} [a-z]{3,}")
 
-_TEXTS = """() => {
+TEXTS = """() => {
     const found = new Set();
     for (const root of document.querySelectorAll('.lyco-pane, .lyco-strip, dialog')) {
         for (const element of [root, ...root.querySelectorAll('*')]) {
@@ -108,8 +108,8 @@ def test_the_page_is_japanese(api: FakeApi, japanese: Page) -> None:
     picker.open()
     picker.prompt.fill("<lora:猫:1> <lora:犬:0.5:0@0,1@1:step=2-5> <lora:鳥:1:lbw=NONE>")
     expect(picker.rows).to_have_count(3)
-    assert [text for text in japanese.evaluate(_TEXTS) if ENGLISH.search(text)] == []
+    assert [text for text in japanese.evaluate(TEXTS) if ENGLISH.search(text)] == []
     picker.pane.get_by_role("button", name="詳細").first.click()
     expect(japanese.get_by_role("dialog").locator("section").first).to_be_visible()
-    texts = [text for text in japanese.evaluate(_TEXTS) if ENGLISH.search(text)]
+    texts = [text for text in japanese.evaluate(TEXTS) if ENGLISH.search(text)]
     assert [text for text in texts if not text.startswith("Stable Diffusion")] == []

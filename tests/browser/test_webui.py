@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
@@ -14,14 +13,10 @@ pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.picker import Picker
-from tests.host.driver import Host, make_data_dir
-from tests.host.networks import write_all, write_checkpoints
-from tests.host.real import RealHost
+from tests.browser.real_page import PATIENCE, real_page, small_pictures
+from tests.host.driver import make_data_dir
 
 pytestmark = pytest.mark.host
-
-PATIENCE = 20_000
-"""Milliseconds for a page or a picture."""
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +27,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, data_dir: Path) -> Generator[Page]:
-    """Its page, loaded once. An error in a script fails the last test."""
-    if not os.environ.get("WEBUI_DIR"):
-        pytest.skip("WEBUI_DIR names no WebUI")
-    write_all(data_dir / "models" / "Lora")
-    server = RealHost(data_dir)
-    write_checkpoints(Host(server, data_dir).write_checkpoint)
-    errors: list[str] = []
-    try:
-        server.start()
-        page = browser.new_page(viewport={"width": 1400, "height": 1200})
-        page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
-        page.goto(f"{server.address}/?__theme=dark")
-        page.locator("#txt2img_lora_lyco_controls select").wait_for(state="attached")
+    """Its page, loaded once."""
+    with real_page(browser, data_dir) as page:
         yield page
-        page.close()
-    finally:
-        server.stop()
-    assert not [error for error in errors if "lyco" in error]
 
 
 @pytest.fixture
@@ -89,8 +68,7 @@ def test_a_click_and_the_strip_edit_the_prompt(picker: Picker) -> None:
 def test_after_a_picture_the_strip_says_what_was_applied(page: Page, picker: Picker) -> None:
     picker.prompt.fill("a circle <lora:alpha:0.5> <lora:nobody:1>")
     page.get_by_role("button", name="Generation").first.click()
-    for name, value in (("width", 64), ("height", 64), ("steps", 2)):
-        page.locator(f"#txt2img_{name} input[type=number]").fill(str(value))
+    small_pictures(page)
     page.locator("#txt2img_generate").click()
     state = picker.rows.first.locator(".lyco-state")
     expect(state).to_have_text("applied 9 of 9", timeout=PATIENCE)
