@@ -164,17 +164,16 @@ class Host:
         )
         return Picture(pixels, tuple(infotexts[skip:]), self.ask("comments")["text"])
 
-    def plot(self, prompt: str, axis: str, values: Sequence[str]) -> Picture:
-        """An X/Y/Z plot over one axis; its cells, without the grid."""
-        (number,) = (place for place, found in enumerate(self.ask("axes")) if found["label"] == axis)
-        nothing = [0, "", []]
-        text = ",".join(f'"{value}"' if "," in value else value for value in values)
+    def plot(self, prompt: str, axes: Mapping[str, Sequence[str]]) -> Picture:
+        """An X/Y/Z plot over one to three axes; its cells, without the grid."""
+        numbers = {found["label"]: place for place, found in enumerate(self.ask("axes"))}
+        chosen: list[Any] = []
+        for axis, values in axes.items():
+            text = ",".join(f'"{value}"' if "," in value else value for value in values)
+            chosen += [numbers[axis], text, list(values)]
         args = [
-            number,
-            text,
-            list(values),
-            *nothing,
-            *nothing,
+            *chosen,
+            *[0, "", []] * (3 - len(axes)),
             False,
             True,
             False,

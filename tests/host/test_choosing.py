@@ -162,13 +162,13 @@ def test_our_route_tells_what_is_applied(host: Host) -> None:
     ],
 )
 def test_axes_of_the_plot(host: Host, axis: str, values: list[str], tags: list[str]) -> None:
-    cells = host.plot(f"{PROMPT} <lora:alpha:0.5>", axis, values)
+    cells = host.plot(f"{PROMPT} <lora:alpha:0.5>", {axis: values})
     for number, tag in enumerate(tags):
         wanted = host.txt2img(f"{PROMPT} {tag}")
         assert cells.pixels[number].tolist() == wanted.pixels[0].tolist()
 
 
 def test_the_network_axis_adds_a_tag_where_there_is_none(host: Host) -> None:
-    cells = host.plot(PROMPT, "[Lyco] Network", ["alpha", "None"])
+    cells = host.plot(PROMPT, {"[Lyco] Network": ["alpha", "None"]})
     for number, tag in enumerate(("<lora:alpha>", "")):
         assert cells.pixels[number].tolist() == host.txt2img(f"{PROMPT}{tag}").pixels[0].tolist()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,21 @@ def in_an_interrupt(host: Host) -> None:
     host.txt2img(TAGGED, n_iter=3)
 
 
+def in_an_interrupt_of_hires(host: Host) -> None:
+    host.ask("disturb", call=4, how="interrupt")
+    host.txt2img(TAGGED, hr_prompt=f"{PROMPT} <lora:beta>", **HIRES)
+
+
+def in_a_change_of_checkpoint_meanwhile(host: Host) -> None:
+    """The host loads it between two batches of the picture, or after it."""
+    with ThreadPoolExecutor(1) as pool:
+        drawn = pool.submit(host.txt2img, TAGGED, n_iter=6)
+        time.sleep(0.3)
+        host.use("other")
+        assert len(drawn.result().pixels) == 6
+    host.use("lyco-embedded")
+
+
 def in_a_broken_file(host: Host) -> None:
     path = host.write("broken", lora(1))
     path.write_bytes(path.read_bytes()[:-100])
@@ -88,6 +105,8 @@ EVENTS = (
     in_an_error_of_a_step,
     in_an_error_of_hires,
     in_an_interrupt,
+    in_an_interrupt_of_hires,
+    in_a_change_of_checkpoint_meanwhile,
     in_a_broken_file,
     in_a_reload_of_the_ui,
 )

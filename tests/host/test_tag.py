@@ -132,6 +132,29 @@ def test_presets_of_blocks_and_elements_from_a_file(host: Host, tmp_path: Path) 
     assert without.like(draw(host, "<lora:only-mlp>"))
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"FACE:1,0\nMINE:MID\n", "line 1: FACE:1,0"),
+        (b"\xff\xfe", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_broken_file_of_presets_is_told(
+    host: Host, tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    presets = tmp_path / "presets.txt"
+    if content is not None:
+        presets.write_bytes(content)
+    host.ask("set_text", key="lyco_block_presets", value=str(presets))
+    name = "MINE" if content is not None and b"MINE" in content else "MID"
+    picture, plain = draw(host, f"<lora:alpha:1:lbw={name}>"), draw(host, "<lora:alpha>")
+    host.ask("set_text", key="lyco_block_presets", value="")
+    assert "presets.txt" in picture.comments and told in picture.comments
+    assert plain.comments == ""
+    assert picture.distance(draw(host, "<lora:alpha:1:lbw=MID>")) == 0
+
+
 def test_a_tag_in_the_negative_prompt_is_told_to_be_text(host: Host) -> None:
     picture = draw(host, "<lora:alpha>", negative_prompt="red <lora:beta:0.5>")
     told = "<lora:beta:0.5> in the negative prompt is no tag, only text: put it into the prompt"

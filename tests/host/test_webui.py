@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from tests.host.driver import Host
@@ -75,6 +78,42 @@ def test_plain_networks_are_the_builtins(webui: Host, tags: str) -> None:
     theirs = webui.txt2img(f"{PROMPT} {tags}")
     assert webui.ask("builtin")["loaded"]
     assert ours.like(theirs)
+
+
+def test_a_tag_in_a_style(webui: Host) -> None:
+    webui.ask("add_style", name="painted", prompt="{prompt} <lora:alpha:0.8>")
+    styled = webui.txt2img(PROMPT, styles=["painted"])
+    assert styled.distance(webui.txt2img(f"{PROMPT} <lora:alpha:0.8>")) == 0
+    assert "<lora:alpha:0.8>" in styled.infotext and "Lora hashes" in styled.infotext
+
+
+def test_a_folder_of_pictures_in_img2img(webui: Host, tmp_path: Path) -> None:
+    """What was drawn last stays on the model until the next picture: there it can be looked at."""
+    for name, colour in (("a", "red"), ("b", "green")):
+        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
+    webui.txt2img(TAGGED)
+    merged = webui.ask("digest")
+    webui.txt2img(PROMPT)
+    infotexts = webui.ask("batch", prompt=TAGGED, folder=str(tmp_path))
+    assert webui.ask("digest") == merged
+    assert len(infotexts) == 2
+    for infotext in infotexts:
+        assert infotext.startswith(TAGGED) and infotext.count("Lora hashes") == 1
+    assert "Lora hashes" not in "".join(webui.ask("batch", prompt=PROMPT, folder=str(tmp_path)))
+    assert webui.ask("digest") != merged
+
+
+def test_the_plot_with_checkpoints_beside_networks(webui: Host) -> None:
+    """Each cell is the picture that its checkpoint and its tag make alone."""
+    strengths, checkpoints = ["0.3", "0.9"], ["lyco-embedded", "other"]
+    axes = {"[Lyco] Strength": strengths, "Checkpoint name": checkpoints}
+    cells = webui.plot(f"{PROMPT} <lora:alpha:1>", axes)
+    alone: list[Any] = []
+    for checkpoint in checkpoints:
+        webui.use(checkpoint)
+        alone += [webui.txt2img(f"{PROMPT} <lora:alpha:{strength}>").pixels for strength in strengths]
+    assert np.array_equal(cells.pixels, np.concatenate(alone))
+    assert cells.comments == ""
 
 
 def test_the_builtins_network_for_one_picture(webui: Host) -> None:

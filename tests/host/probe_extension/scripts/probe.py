@@ -3,7 +3,7 @@
 It runs in the real WebUI and in the stand-in alike, so an answer means the same in both.
 """
 
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 # (typings/ declares what the extension uses of the host; this uses more)
 
 import hashlib
@@ -54,6 +54,30 @@ def comments() -> dict[str, str]:
 def write_prompts(prompts: str) -> None:
     """Has the next job's batches drawn from these, separated by |."""
     Probe.prompts = prompts
+
+
+def add_style(name: str, prompt: str) -> None:
+    """A style of the user's, as its editor makes one."""
+    from modules.styles import PromptStyle
+
+    shared.prompt_styles.styles[name] = PromptStyle(name, prompt, "", None)
+
+
+def batch(prompt: str, folder: str) -> list[str]:
+    """The tab Batch of img2img over a folder: its pictures' infotexts."""
+    from modules import call_queue, img2img
+    from modules.api.api import Api
+
+    made: Any = processing.StableDiffusionProcessingImg2Img
+    p = made(sd_model=shared.sd_model, prompt=prompt, init_images=[None], steps=4, width=64, height=64)
+    p.scripts = scripts.scripts_img2img
+    p.script_args = Api.init_default_script_args(None, p.scripts)
+    p.do_not_save_samples = p.do_not_save_grid = True
+    with call_queue.queue_lock:
+        shared.state.begin()
+        found = img2img.process_batch(p, folder, "", "", p.script_args)
+        shared.state.end()
+    return found.infotexts
 
 
 def digest() -> dict[str, str]:
@@ -201,6 +225,8 @@ def reload_ui() -> None:
 QUESTIONS = (
     comments,
     write_prompts,
+    add_style,
+    batch,
     digest,
     weights,
     grad,
