@@ -18,7 +18,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -33,10 +35,13 @@ from lib_lyco.naming.table import layer_table
 RANKS = (1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128)
 NUM_TAGS = 200
 NUM_FOLDERS = 200
+PAUSE = 0.2
+"""Seconds between two questions."""
 QUERIES = {
     "first page": Query(),
     "three words": Query(text="net 7 lora"),
     "nothing found": Query(text="absent"),
+    "what could be a hash": Query(text="deadbeef12"),
     "newest, fitting SDXL": Query(sort="created", descending=True, base_family="sdxl"),
     "by path, page 50": Query(sort="path", offset=4900),
 }
@@ -52,6 +57,7 @@ def main() -> None:
         "--webui", type=Path, help="a checkout of the WebUI; without it the index runs alone"
     )
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--own-layouts", type=int, default=500, help="files of layouts never met")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to make the files (some 200 kB each)")
     options = parser.parse_args()
@@ -69,6 +75,47 @@ def main() -> None:
             for step, one in measured.items() if number else ():
                 times.setdefault(step, []).extend(one)
         print_times(times, options.files)
+        own = folder / "Own"
+        make_files(own, options.own_layouts, own_layouts=True)
+        print(f"\n{options.own_layouts} files, each of a layout of its own\n")
+        if options.webui:
+            vars(sys.modules["modules.shared"])["cmd_opts"].lora_dir = str(own)
+        times = {}
+        for number in range(options.rounds + 1):
+            measured = {}
+            run_cold(measured, folder / f"own{number}", own, builtin)
+            for step, one in measured.items() if number else ():
+                times.setdefault(step, []).extend(one)
+        print_times(times, options.own_layouts)
+
+
+def run_cold(times: Times, caches: Path, networks: Path, builtin: Builtin | None) -> None:
+    """A first scan by both."""
+    if builtin is not None:
+        builtin.start(caches / "theirs")
+        timed(times, "builtin: cold", builtin.scan)
+    index = Index(caches / "index.sqlite", [networks])
+    timed(times, "ours: cold", index.scan)
+    index.close()
+    shutil.rmtree(caches)
+
+
+def answer_during_scan(times: Times, networks: Path) -> None:
+    """Asks for a page again and again while all is read for the first time."""
+    index = Index(None, [networks])
+    scanning = Thread(target=index.scan)
+    scanning.start()
+    seconds: list[tuple[float, float]] = []
+    while scanning.is_alive():
+        wall, cpu = time.perf_counter(), time.thread_time()
+        index.search(Query(base_family="sd1"))
+        seconds.append((time.perf_counter() - wall, time.thread_time() - cpu))
+        time.sleep(PAUSE)
+    index.close()
+    times["ours: an answer during a cold scan"] = seconds
+    times["ours: the slowest of 20 such answers"] = [
+        max(seconds[start : start + 20]) for start in range(0, len(seconds), 20)
+    ]
 
 
 def run_round(times: Times, caches: Path, networks: Path, builtin: Builtin | None) -> None:
@@ -83,7 +130,8 @@ def run_round(times: Times, caches: Path, networks: Path, builtin: Builtin | Non
         timed(times, "builtin: new start", builtin.scan)
     index.close()
     index = Index(caches / "index.sqlite", [networks])
-    timed(times, "ours: new start", index.scan)
+    timed(times, "ours: new start, first answer", lambda: index.search(Query(base_family="sd1")))
+    timed(times, "ours: new start, folders read", index.scan)
     if builtin is not None:
         timed(times, "builtin: refresh", builtin.scan)
     timed(times, "ours: refresh", index.scan)
@@ -100,6 +148,7 @@ def run_round(times: Times, caches: Path, networks: Path, builtin: Builtin | Non
             lambda path=path: read_facts(path, Layouts()),
         )
     index.close()
+    answer_during_scan(times, networks)
     shutil.rmtree(caches)
 
 
@@ -123,27 +172,23 @@ def print_times(times: Times, num_files: int) -> None:
         print(f"| {step} | {wall * 1e3:.1f} ms | {cpu * 1e3:.1f} ms{rate} |")
 
 
-def make_files(folder: Path, count: int) -> int:
+def make_files(folder: Path, count: int, *, own_layouts: bool = False) -> int:
     """Networks with headers as kohya's trainer writes them; their tensors take no room on the disk.
 
-    Three of four are for SD1, each of a random rank, half of them without text encoders. A third has
-    notes, another third a preview.
+    Three of four are for SD1, each of a random rank, or of one that no other has, half of them without
+    text encoders. A third has notes, another third a preview.
 
     Returns:
         Bytes of headers.
     """
     rng = random.Random(1)
     families: tuple[Family, ...] = ("sd1", "sd1", "sd1", "sdxl")
-    layouts = {
-        (family, rank, te): made_up_layout(family, rank, te)
-        for family in set(families)
-        for rank in RANKS
-        for te in (False, True)
-    }
+    layout = lru_cache(len(RANKS) * 4)(made_up_layout)
     num_bytes = 0
     for number in range(count):
         family = rng.choice(families)
-        text, size = layouts[family, rng.choice(RANKS), rng.random() < 0.5]
+        rank = number + 1 if own_layouts else rng.choice(RANKS)
+        text, size = layout(family, rank, rng.random() < 0.5)
         header = f'{{"__metadata__":{json.dumps(made_up_metadata(number, rng))},{text}}}'.encode()
         header += b" " * (-len(header) % 8)
         place = folder / f"kind{number % 20}" / f"set{number % NUM_FOLDERS}" / f"net {number} {family}"

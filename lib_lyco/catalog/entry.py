@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from lib_lyco.catalog.facts import FileFacts
 from lib_lyco.catalog.scan import SUFFIXES, NetworkFile
@@ -15,13 +16,22 @@ from lib_lyco.errors import FileError
 from lib_lyco.files.hashes import stated_hash
 from lib_lyco.files.header import read_metadata
 
-HashOf = Callable[[Path], "str | None"]
-"""The hash of a file that states none, where somebody has computed it before; None otherwise."""
+HashOf = Callable[[NetworkFile], "str | None"]
+"""The hash of a file that states none, where somebody has computed it before; None otherwise. It is asked
+for every file when somebody searches for a hash, so it may not go to the disk each time."""
 
 
-def unknown_hash(path: Path) -> None:
+def unknown_hash(file: NetworkFile) -> None:
     """For who knows no hash that a file does not state."""
-    del path
+    del file
+
+
+class _Stated(NamedTuple):
+    """What names need of the metadata, which is far larger."""
+
+    alias: str
+    hash: str | None
+    legacy_hash: str
 
 
 class CatalogEntry:
@@ -57,9 +67,12 @@ class CatalogEntry:
         """Stands for the path where paths may not be told."""
         return hashlib.sha256(os.fsencode(self.file.place)).hexdigest()[:20]
 
-    @cached_property
+    @property
     def metadata(self) -> dict[str, str]:
-        """The header's metadata; none where it cannot be read, for a broken file must not hide others."""
+        """The header's metadata; none where it cannot be read, for a broken file must not hide others.
+
+        It is read each time: a collection's metadata are larger than many a memory.
+        """
         if self.path.suffix.lower() != SUFFIXES[0]:
             return {}
         try:
@@ -70,20 +83,29 @@ class CatalogEntry:
     @property
     def alias(self) -> str:
         """The name under which it was trained (`ss_output_name`), or its file's."""
-        stated = self.metadata.get("ss_output_name") if self.facts is None else self.facts.alias
-        return stated or self.stem
+        return self._stated.alias or self.stem
 
     @property
     def hash(self) -> str | None:
         """The hash that the file states, else the one computed before; None where nobody has."""
-        return self.stated_hash or self._hash_of(self.path)
+        return self.stated_hash or self._hash_of(self.file)
 
     @property
     def stated_hash(self) -> str | None:
         """The hash that the file states."""
-        return stated_hash(self.metadata) if self.facts is None else self.facts.hash
+        return self._stated.hash
 
     def answers_to(self, digits: str) -> bool:
         """Whether one of its hashes begins so; LyCORIS' and kohya's forms differ in `0x`, too."""
-        legacy = self.metadata.get("sshs_legacy_hash") if self.facts is None else self.facts.legacy_hash
-        return any(text and text.removeprefix("0x").startswith(digits) for text in (self.hash, legacy))
+        hashes = (self.hash, self._stated.legacy_hash)
+        return any(text and text.removeprefix("0x").startswith(digits) for text in hashes)
+
+    @property
+    def _stated(self) -> _Stated | FileFacts:
+        return self._read_stated if self.facts is None else self.facts
+
+    @cached_property
+    def _read_stated(self) -> _Stated:
+        metadata = self.metadata
+        legacy = metadata.get("sshs_legacy_hash", "")
+        return _Stated(metadata.get("ss_output_name", ""), stated_hash(metadata), legacy)

@@ -51,16 +51,20 @@ class FileFacts:
     """Why it is of no use, and what to do."""
 
     def to_json(self) -> str:
-        return json.dumps(vars(self))
+        """The facts as text, without what is as it is by default."""
+        return json.dumps(
+            {name: value for name, value in vars(self).items() if value != getattr(FileFacts, name)}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> FileFacts:
         """Raises ValueError, TypeError or KeyError where `to_json` of this version did not write it."""
         fields: dict[str, Any] = json.loads(text)
-        for name in ("families", "embeddings", "covers"):
+        for name in fields.keys() & {"families", "embeddings", "covers"}:
             fields[name] = tuple(fields[name])
-        sets = (TriggerSet(name, tuple(words)) for name, words in fields["trigger_sets"])
-        fields["trigger_sets"] = tuple(sets)
+        if "trigger_sets" in fields:
+            sets = (TriggerSet(name, tuple(words)) for name, words in fields["trigger_sets"])
+            fields["trigger_sets"] = tuple(sets)
         return cls(**fields)
 
 

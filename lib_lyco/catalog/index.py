@@ -1,9 +1,9 @@
 """The catalog that remembers: what files say, what users keep, on disk between starts.
 
-`refresh` reads directory entries and takes up what the database has of them, so that a tag finds its file
-at once. `scan` also reads the headers of files that are new or changed, a few hundred at a time, each
-time saving them: it may be killed at any moment and goes on where it was. Of 10,000 known files none is
-opened.
+What the folders had when a scan last ended is shown until they have been read, so that no page waits for
+them. `refresh` reads directory entries and takes up what the database has of them, so that a tag finds its
+file at once. `scan` also reads the headers of files that are new or changed, some at a time, each time
+saving them: it may be killed at any moment and goes on where it was. Of 10,000 known files none is opened.
 """
 
 from __future__ import annotations
@@ -14,24 +14,41 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
+from typing import NamedTuple
 
 from lib_lyco.catalog.card import Card, make_card
 from lib_lyco.catalog.catalog import Catalog
 from lib_lyco.catalog.entry import CatalogEntry, HashOf, unknown_hash
-from lib_lyco.catalog.facts import FileFacts, read_facts
+from lib_lyco.catalog.facts import read_facts
 from lib_lyco.catalog.keeping import Keeping
 from lib_lyco.catalog.layout import Layouts
 from lib_lyco.catalog.names import Names
 from lib_lyco.catalog.query import Line, Page, Query, make_line, select
+from lib_lyco.catalog.remembered import (
+    beside_text,
+    files_text,
+    known_facts,
+    read_files,
+    stamp_text,
+    uncollected,
+)
 from lib_lyco.catalog.scan import FolderNode, Listing, NetworkFile, folder_tree, list_folders, modified_at
-from lib_lyco.catalog.side import FIELDS, SideFacts, read_side, write_notes, write_preview
+from lib_lyco.catalog.side import FIELDS, read_side, write_notes, write_preview
 from lib_lyco.catalog.store import Kept, Row, Store
 from lib_lyco.errors import NetworkNotFoundError
 from lib_lyco.files.identity import TICK_NS
 
-_BATCH = 256
+_BATCH = 128
 """Files read between two savings."""
+
+
+class Progress(NamedTuple):
+    """Of a scan."""
+
+    done: int
+    total: int
+    """Files whose header, or whose notes, have to be read; 0 as long as the folders are being read."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +86,14 @@ class Index(Catalog):
         self._clock = clock
         self._layouts = Layouts()
         self._scanning = Lock()
+        self._looking = RLock()
+        self._folder_key = ascii([os.path.abspath(folder) for folder in self._folders])
+        self._progress: Progress | None = None
+        self._is_listed = False
+        self._row_places: set[str] = set()
         self._listing = Listing()
         self._listed_at = 0.0
+        self._remembered: list[NetworkFile] = []
         self._unread: dict[str, CatalogEntry] = {}
         self._gone: set[str] = set()
         self._saved_to = 0
@@ -79,6 +102,7 @@ class Index(Catalog):
         self._changes = 0
         self._lines: list[Line] = []
         self._lines_of = -1
+        self._lines_names: Names | None = None
         self._by_id: dict[str, CatalogEntry] = {}
 
     @property
@@ -93,24 +117,41 @@ class Index(Catalog):
         problem = [self._store.problem] if self._store.problem else []
         return (*self._listing.problems, *problem)
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far a scan is that has something to read; None if all is known."""
+        return self._progress
+
     def scan(self) -> ScanReport:
         """Brings everything up to date: new, changed, renamed and deleted files."""
         with self._scanning:
-            self.refresh()
+            try:
+                return self._scan()
+            finally:
+                if self._progress is not None:
+                    self._progress = None
+                    self._touch()
+
+    def _scan(self) -> ScanReport:
+        if not self._is_listed:
+            self._progress = Progress(0, 0)
+        self.refresh()
+        with self._lock:
+            unread, gone = list(self._unread.values()), self._gone
+            self._gone = set()
+        self._save_again()
+        for start in range(0, len(unread), _BATCH):
+            self._progress = Progress(start, len(unread))
+            self._read_batch(unread[start : start + _BATCH])
+        self._store.remove(gone)
+        self._remember(self._listing)
+        entries = {entry.file.place: entry for entry in self._names.entries}
+        self._keeping.follow(entries, any_changed=bool(unread or gone))
+        if unread:
             with self._lock:
-                unread, gone = list(self._unread.values()), self._gone
-                self._gone = set()
-            self._save_again()
-            for start in range(0, len(unread), _BATCH):
-                self._read_batch(unread[start : start + _BATCH])
-            self._store.remove(gone)
-            entries = {entry.file.place: entry for entry in self._names.entries}
-            self._keeping.follow(entries, any_changed=bool(unread or gone))
-            if unread:
-                with self._lock:
-                    # aliases may be others now
-                    self._set_names(self._names.entries)
-            self._ready()
+                # aliases may be others now
+                self._set_names(self._names.entries)
+        self._ready()
         return ScanReport(len(self._names.entries), len(unread), len(gone), self.problems)
 
     def follow(self) -> bool:
@@ -123,7 +164,7 @@ class Index(Catalog):
         waited = now - self._listed_at >= TICK_NS / 1e9
         with self._lock:
             unread = [entry.file for entry in self._unread.values()]
-        due = self._read is None or bool(self._gone)
+        due = not self._is_listed or bool(self._gone)
         # what was noticed by a look for a name has not been read; what was fresh may have gone on
         due = due or any(waited or not self._is_fresh(file) for file in unread)
         for folder, mtime in self._listing.folders.items():
@@ -196,10 +237,36 @@ class Index(Catalog):
 
     def refresh(self) -> None:
         """Reads the folders again, and no file: what the database has of a new one is taken up."""
-        with self._lock:
-            self._listed_at = self._clock()
-            self._listing = list_folders(self._folders)
-            self._take(self._listing)
+        with self._looking:
+            now = self._clock()
+            listing = list_folders(self._folders)
+            with self._lock:
+                self._listed_at, self._listing = now, listing
+                self._take(listing)
+                self._is_listed = True
+
+    @property
+    def _names(self) -> Names:
+        if self._read is None:
+            self._recall()
+        return super()._names
+
+    def _recall(self) -> Names:
+        """Takes up the last listing that was saved, if there is none yet; no names where none was."""
+        if self._read is None:
+            with self._lock:
+                files = [] if self._read else read_files(self._store.listing(self._folder_key))
+                if files:
+                    self._remembered = files
+                    with uncollected():
+                        self._take(Listing(files))
+        return self._read or Names(())
+
+    def _remember(self, listing: Listing) -> None:
+        """Saves a listing for the next start."""
+        if listing.files != self._remembered:
+            self._store.save_listing(self._folder_key, files_text(listing.files))
+            self._remembered = listing.files
 
     def _take(self, listing: Listing) -> None:
         known = {entry.file.place: entry for entry in self._read.entries} if self._read else {}
@@ -210,23 +277,30 @@ class Index(Catalog):
             if old is None or old.file != file:
                 if rows is None:
                     rows = self._store.rows()
+                    self._row_places |= rows.keys()
                 old = self._begin(file, old, rows.get(file.place))
             elif self._is_fresh(file):
                 self._unread[file.place] = old
             entries.append(old)
         places = {file.place for file in listing.files}
         self._unread = {place: entry for place, entry in self._unread.items() if place in places}
-        before = known.keys() if rows is None or self._read else rows.keys()
-        self._gone |= {place for place in before - places if self._is_ours(place)}
-        if rows is not None or self._gone or self._read is None:
+        self._gone |= {
+            place for place in (known.keys() | self._row_places) - places if self._is_ours(place)
+        }
+        if listing.folders:
+            self._row_places = set()
+        is_other = not self._is_listed and len(entries) != len(known)
+        if rows is not None or self._gone or self._read is None or is_other:
             self._set_names(entries)
 
     def _begin(self, file: NetworkFile, old: CatalogEntry | None, row: Row | None) -> CatalogEntry:
         """An entry for a file that is new or changed, with what is known of it."""
-        facts, side = _known(file, row)
+        facts, side = known_facts(file, row)
         entry = CatalogEntry(file, self._hash_of, facts, side)
         if facts is None or side is None or self._is_fresh(file):
             self._unread[file.place] = entry
+        else:
+            self._unread.pop(file.place, None)
         if old is not None:
             # shown until the file has been read
             entry.facts, entry.side = facts or old.facts, side or old.side
@@ -246,6 +320,8 @@ class Index(Catalog):
             entry.facts = read_facts(entry.path, self._layouts)
             entry.side = read_side(entry.file)
             rows.append(self._row(entry))
+            # whoever answers a page goes first
+            time.sleep(0)
         self._store.save(rows)
         with self._lock:
             for entry in batch:
@@ -262,8 +338,8 @@ class Index(Catalog):
         file = entry.file
         assert entry.facts is not None and entry.side is not None
         # what was read within a tick of its change is not vouched for
-        stamp = "" if self._is_fresh(file) else _stamp_text(file)
-        return Row(file.place, stamp, entry.facts.to_json(), _beside_text(file), entry.side.to_json())
+        stamp = "" if self._is_fresh(file) else stamp_text(file)
+        return Row(file.place, stamp, entry.facts.to_json(), beside_text(file), entry.side.to_json())
 
     def _save_again(self) -> None:
         """Where the database was lost meanwhile, writes down what this process still knows."""
@@ -276,18 +352,16 @@ class Index(Catalog):
 
     def _ready(self) -> list[Line]:
         """All entries prepared for queries, by name."""
-        names, changes = self._names, self._changes
+        names, changes, lines = self._recall(), self._changes, self._lines
         if self._lines_of != changes:
-            old = {id(line.entry): line for line in self._lines}
-            lines: list[Line] = []
-            for entry in names.entries:
-                line = old.get(id(entry))
-                if line is None or line.facts is not entry.facts or line.side is not entry.side:
-                    line = make_line(entry)
-                lines.append(line)
-            lines.sort(key=lambda line: line.name_key)
-            self._lines, self._lines_of = lines, changes
-        return self._lines
+            if self._lines_names is not names:
+                old = {id(line.entry): line for line in lines}
+                lines = [old.get(id(entry)) or make_line(entry) for entry in names.entries]
+                lines.sort(key=lambda line: line.name_key)
+            lines = [line if line.is_current() else make_line(line.entry) for line in lines]
+            with self._lock:
+                self._lines, self._lines_of, self._lines_names = lines, changes, names
+        return lines
 
     def _card(self, entry: CatalogEntry, kept: Mapping[str, Kept]) -> Card:
         place = entry.file.place
@@ -304,26 +378,6 @@ class Index(Catalog):
             for folder in self._folders
             if (modified := self._listing.folders.get(os.path.abspath(folder), -1)) >= 0
         )
-
-
-def _stamp_text(file: NetworkFile) -> str:
-    return "{} {}".format(*file.stamp)
-
-
-def _beside_text(file: NetworkFile) -> str:
-    return ascii([tuple(one) for one in file.beside]) if file.beside else ""
-
-
-def _known(file: NetworkFile, row: Row | None) -> tuple[FileFacts | None, SideFacts | None]:
-    """What the database has of a file as it is now."""
-    if row is None:
-        return None, None
-    try:
-        facts = FileFacts.from_json(row.facts) if row.stamp == _stamp_text(file) else None
-        side = SideFacts.from_json(row.side) if row.beside == _beside_text(file) else None
-    except (ValueError, TypeError, KeyError):
-        return None, None
-    return facts, side
 
 
 def _is_near(mtime_ns: int, seconds: float) -> bool:

@@ -7,15 +7,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Literal
 
 from lib_lyco.catalog.card import Card
 from lib_lyco.catalog.entry import CatalogEntry
 from lib_lyco.catalog.facts import FileFacts
 from lib_lyco.catalog.layout import title_of
 from lib_lyco.catalog.names import HASH
-from lib_lyco.catalog.side import SideFacts
+from lib_lyco.catalog.side import NOTHING_BESIDE, SideFacts
 from lib_lyco.catalog.store import Kept
 from lib_lyco.naming.layer import Family
 
@@ -29,7 +29,9 @@ UNKNOWN_BASE = "unknown base model"
 """The reason why a card is hidden where only what surely works is wanted."""
 
 _SD_VERSIONS: Mapping[str, Family] = {"SD1": "sd1", "SD2": "sd2", "SDXL": "sdxl"}
-_DIGITS = re.compile(r"(\d+)")
+_NUM_DIGITS = 19
+_DIGITS = re.compile(rf"(?<!\d)\d{{1,{_NUM_DIGITS}}}(?!\d)")
+"""A number; one of absurd length counts as text."""
 
 
 @dataclass(frozen=True)
@@ -68,30 +70,52 @@ class Page:
     """From `offset` on, at most `limit`."""
 
 
-class Line(NamedTuple):
+NO_FACTS = FileFacts()
+"""Of a file that has not been read."""
+
+
+@dataclass(frozen=True)
+class Line:
     """One network as a query sees it."""
 
     entry: CatalogEntry
     facts: FileFacts
     side: SideFacts
-    text: str
-    """All that is searched, folded."""
-    name_key: tuple[object, ...]
-    path_key: tuple[object, ...]
+    name_key: str
+    is_hidden: bool
+    """Whether a folder of its path begins with a dot."""
+    bases: tuple[Family, ...] | None
+    """The base models on which it may work; None where it may on any."""
+
+    @cached_property
+    def text(self) -> str:
+        """All that is searched, folded."""
+        file, facts, side = self.entry.file, self.facts, self.side
+        triggers = (word for one in facts.trigger_sets for word in one.words)
+        texts = (
+            *(f"{file.folder}/{file.stem}", file.name, facts.alias, facts.hash or "", facts.algo),
+            *(title_of(facts.families, facts.other), side.sd_version, side.description, side.notes),
+            *(side.activation_text, side.negative_text, *triggers),
+        )
+        return fold("\n".join(texts))
+
+    @property
+    def path_key(self) -> tuple[str, str]:
+        """Sorts by folder, then by name."""
+        return natural(self.entry.file.folder), self.name_key
+
+    def is_current(self) -> bool:
+        """Whether nothing else has been read of the entry since."""
+        return self.facts is (self.entry.facts or NO_FACTS) and self.side is (
+            self.entry.side or NOTHING_BESIDE
+        )
 
 
 def make_line(entry: CatalogEntry) -> Line:
     """Prepares an entry for queries."""
-    facts, side = entry.facts or FileFacts(), entry.side or SideFacts()
-    file = entry.file
-    triggers = (word for one in facts.trigger_sets for word in one.words)
-    texts = (
-        *(f"{file.folder}/{file.stem}", file.name, facts.alias, facts.hash or "", facts.algo),
-        *(title_of(facts.families, facts.other), side.sd_version, side.description, side.notes),
-        *(side.activation_text, side.negative_text, *triggers),
-    )
-    name_key = natural(file.stem)
-    return Line(entry, facts, side, fold("\n".join(texts)), name_key, (natural(file.folder), name_key))
+    facts, side = entry.facts or NO_FACTS, entry.side or NOTHING_BESIDE
+    is_hidden = "/." in f"/{entry.file.folder}"
+    return Line(entry, facts, side, natural(entry.stem), is_hidden, _bases(facts, side))
 
 
 def select(
@@ -104,36 +128,37 @@ def select(
         lines: All, by name.
         kept: What we keep of networks, by path.
     """
-    words = fold(query.text).split()
+    found = lines
+    for word in fold(query.text).split():
+        found = _having(found, word)
     found = [
         line
-        for line in lines
-        if (not words or all(_has(line, word) for word in words))
-        and (not query.folder or f"{line.entry.file.folder}/".startswith(f"{query.folder}/"))
+        for line in found
+        if (not query.folder or f"{line.entry.file.folder}/".startswith(f"{query.folder}/"))
         and (not query.families or any(family in query.families for family in line.facts.families))
         and (not query.starred or _of(kept, line).starred)
     ]
-    shown, hidden = found, Counter[str]()
-    if not query.show_hidden:
-        reasons = [(line, _why_hidden(line, query)) for line in found]
-        shown = [line for line, reason in reasons if reason is None]
-        hidden.update(reason for _, reason in reasons if reason is not None)
+    if query.show_hidden:
+        return _sorted(found, query, kept), {}
+    shown, hidden = list[Line](), Counter[str]()
+    for line in found:
+        reason = _why_hidden(line, query)
+        if reason is None:
+            shown.append(line)
+        else:
+            hidden[reason] += 1
     return _sorted(shown, query, kept), hidden
 
 
 def fold(text: str) -> str:
     """Text without the differences that a search should not heed: case, width, composition."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 @lru_cache(4096)
-def natural(text: str) -> tuple[object, ...]:
-    """A key that sorts numbers by their value: v2 before v10."""
-    parts = _DIGITS.split(fold(text))
-    # at odd places stand the numbers; a number of absurd length counts as text
-    return tuple(
-        (0, int(part), "") if at % 2 and len(part) < 20 else (1, 0, part) for at, part in enumerate(parts)
-    )
+def natural(text: str) -> str:
+    """A key that sorts numbers by their value, and before whatever is no number: v2 before v10."""
+    return _DIGITS.sub(lambda digits: f"\0{int(digits[0]):0{_NUM_DIGITS}}", fold(text))
 
 
 def _sorted(lines: list[Line], query: Query, kept: Mapping[str, Kept]) -> list[Line]:
@@ -165,28 +190,33 @@ def _of(kept: Mapping[str, Kept], line: Line) -> Kept:
     return kept.get(line.entry.file.place, _NOTHING)
 
 
-def _has(line: Line, word: str) -> bool:
+def _having(lines: Sequence[Line], word: str) -> list[Line]:
+    if HASH.fullmatch(word) is None:
+        return [line for line in lines if word in line.text]
     # a hash that the file does not state is asked for only where somebody looks for one
-    return word in line.text or (HASH.fullmatch(word) is not None and line.entry.answers_to(word))
+    return [line for line in lines if word in line.text or line.entry.answers_to(word)]
 
 
 def _why_hidden(line: Line, query: Query) -> str | None:
-    if not (query.text or query.folder) and "/." in f"/{line.entry.file.folder}":
+    if line.is_hidden and not (query.text or query.folder):
         return HIDDEN_FOLDER
     if query.base_family is None:
         return None
-    if not fits(line, query.base_family):
-        return OTHER_BASE
-    facts = line.facts
-    known = facts.problem or facts.families or line.side.sd_version in _SD_VERSIONS
-    return UNKNOWN_BASE if query.hide_unknown and not known else None
+    if line.bases is None:
+        return UNKNOWN_BASE if query.hide_unknown and not line.facts.problem else None
+    return None if query.base_family in line.bases else OTHER_BASE
 
 
-def fits(line: Line | Card, base: Family) -> bool:
+def fits(card: Card, base: Family) -> bool:
     """Whether a network may work on a base model. What nobody knows may, and what is broken is shown."""
-    facts = line.facts
+    bases = _bases(card.facts, card.side)
+    return bases is None or base in bases
+
+
+def _bases(facts: FileFacts, side: SideFacts) -> tuple[Family, ...] | None:
     if facts.problem:
-        return True
+        return None
     if facts.families or facts.other:
-        return base in facts.families
-    return _SD_VERSIONS.get(line.side.sd_version, base) == base
+        return facts.families
+    stated = _SD_VERSIONS.get(side.sd_version)
+    return (stated,) if stated else None

@@ -56,12 +56,16 @@ class SideFacts:
 
     def to_json(self) -> str:
         """The facts as text; "" for none, which most networks have."""
-        return json.dumps(vars(self)) if self != SideFacts() else ""
+        return json.dumps(vars(self)) if self != NOTHING_BESIDE else ""
 
     @classmethod
     def from_json(cls, text: str) -> SideFacts:
         """Raises ValueError or TypeError where `to_json` of this version did not write it."""
-        return cls(**json.loads(text)) if text else cls()
+        return cls(**json.loads(text)) if text else NOTHING_BESIDE
+
+
+NOTHING_BESIDE = SideFacts()
+"""What most networks have."""
 
 
 def read_side(file: NetworkFile) -> SideFacts:

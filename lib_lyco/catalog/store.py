@@ -1,7 +1,8 @@
 """The index on disk: SQLite, shared by several processes, whole after a kill at any moment.
 
-Two tables. `files` repeats what can be read from files at any time; it is dropped when it is of another
-version. `kept` is what no file says: when a network first appeared, stars, use. It is never dropped, and
+Three tables. `files` repeats what can be read from files at any time, and `listings` which files some
+folders had when they were last read; both are dropped when they are of another version. `kept` is what no
+file says: when a network first appeared, stars, use. It is never dropped, and
 its columns only ever grow. A database that is broken, or somebody else's, is set aside under another name,
 and what can still be read of its `kept` goes into the new one. Where none can be written, the index lives
 in memory until the process ends.
@@ -18,8 +19,9 @@ from pathlib import Path
 from threading import RLock
 from typing import NamedTuple, TypeVar
 
-VERSION = 3
-"""Of `files`: raise it whenever what is kept there has another form or comes from another reading."""
+VERSION = 4
+"""Of `files` and `listings`: raise it whenever what is kept there has another form or comes from another
+reading."""
 
 _APPLICATION = 0x4C59434F  # "LYCO"
 _WAIT_SECONDS = 5.0
@@ -30,6 +32,9 @@ _FILES = """
 CREATE TABLE IF NOT EXISTS files(
     path BLOB PRIMARY KEY, stamp TEXT NOT NULL, facts TEXT NOT NULL,
     beside TEXT NOT NULL, side TEXT NOT NULL) WITHOUT ROWID
+"""
+_LISTINGS = """
+CREATE TABLE IF NOT EXISTS listings(folders TEXT PRIMARY KEY, files TEXT NOT NULL) WITHOUT ROWID
 """
 _KEPT = """
 CREATE TABLE IF NOT EXISTS kept(
@@ -100,6 +105,19 @@ class Store:
         """Removes lines of files that are gone; what is kept of them stays."""
         values = [(os.fsencode(path),) for path in paths]
         self._write(lambda db: db.executemany("DELETE FROM files WHERE path = ?", values))
+
+    def listing(self, folders: str) -> str:
+        """What was last saved as the files of some folders; "" for nothing."""
+
+        def read(db: sqlite3.Connection) -> str:
+            found = db.execute("SELECT files FROM listings WHERE folders = ?", (folders,)).fetchone()
+            return found[0] if found else ""
+
+        return self._do(read)
+
+    def save_listing(self, folders: str, files: str) -> None:
+        """Replaces the files of some folders."""
+        self._write(lambda db: db.execute("INSERT OR REPLACE INTO listings VALUES(?, ?)", (folders, files)))
 
     def kept(self) -> dict[str, Kept]:
         """All that is kept, by path."""
@@ -261,7 +279,9 @@ def _prepare(db: sqlite3.Connection) -> None:
     # asked again: another process may have been faster
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         db.execute("DROP TABLE IF EXISTS files")
+        db.execute("DROP TABLE IF EXISTS listings")
     db.execute(_FILES)
+    db.execute(_LISTINGS)
     db.execute(_KEPT)
     db.execute(f"PRAGMA application_id = {_APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lib_lyco.catalog.index import Index
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.folders import index_path, network_folders
-from lib_lyco.host.network_hash import known_hash
+from lib_lyco.host.network_hash import KnownHashes
 from lib_lyco.host.options import Options, declare
 from lib_lyco.host.probe import Feature, start_features
 from lib_lyco.host.startup import follow_host
@@ -30,7 +30,7 @@ FEATURES = (
 
 def register() -> None:
     """Starts everything that this WebUI can carry, and says what it cannot."""
-    catalog = Index(index_path(), network_folders(), known_hash)
+    catalog = Index(index_path(), network_folders(), KnownHashes().of)
     undeclare = declare(COMPONENTS, catalog)
     app = HostApp(Options(), catalog, warn, EditorFields)
     app.at_unload(catalog.close)

@@ -9,9 +9,10 @@ there only where the host has its own API, and behind the very guard that this h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from fastapi.responses import StreamingResponse
 from modules import script_callbacks
 
 from lib_lyco.catalog.entry import CatalogEntry
@@ -25,6 +26,8 @@ REFRESH = "/sdapi/v1/refresh-loras"
 APPLIED = "/lyco/v1/applied"
 GUARDED_LIKE = "/sdapi/v1/options"
 """A route of the host's own API: whoever may read its options may read what is applied."""
+_NUM_AT_ONCE = 32
+"""Networks between two of the list's pieces."""
 
 
 class Server(Protocol):
@@ -56,9 +59,9 @@ def register(app: HostApp) -> None:
 def add_routes(app: HostApp, server: Server) -> None:
     """Adds our routes to a server that has the host's."""
 
-    def get_loras() -> list[dict[str, Any]]:
+    def get_loras() -> StreamingResponse:
         app.catalog.refresh()
-        return [_describe(app, entry) for entry in app.catalog.list()]
+        return StreamingResponse(list_json(app, app.catalog.list()), media_type="application/json")
 
     def refresh_loras() -> None:
         app.catalog.refresh()
@@ -80,14 +83,35 @@ def add_routes(app: HostApp, server: Server) -> None:
             break
 
 
-def _describe(app: HostApp, entry: CatalogEntry) -> dict[str, Any]:
+def list_json(app: HostApp, entries: Sequence[CatalogEntry]) -> Iterator[bytes]:
+    """The networks as a JSON list, some at a time: all metadata together may be larger than the memory."""
+    yield b"["
+    for start in range(0, len(entries), _NUM_AT_ONCE):
+        texts = (_describe(app, entry) for entry in entries[start : start + _NUM_AT_ONCE])
+        # UTF-8 cannot hold a byte of a file's name that is no text
+        yield ("," * bool(start) + ",".join(texts)).encode("utf-8", "replace")
+    yield b"]"
+
+
+def _describe(app: HostApp, entry: CatalogEntry) -> str:
     """A network in the builtin's fields; `name` is what a tag may say."""
-    return {
+    metadata = entry.metadata
+    fields = {
         "name": app.catalog.short_name(entry),
         "alias": entry.alias,
         "path": str(entry.path),
-        "metadata": {key: read_object(text) for key, text in entry.metadata.items()},
+        "metadata": {key: read_object(text) for key, text in metadata.items()},
     }
+    try:
+        return _json_text(fields)
+    except ValueError:
+        # a number that JSON has no word for (NaN), of which the builtin's whole list dies
+        return _json_text({**fields, "metadata": metadata})
+
+
+def _json_text(value: object) -> str:
+    """As FastAPI writes it."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def read_object(text: str) -> Any:

@@ -26,7 +26,13 @@ RIVALS = {
 def follow_host(app: HostApp, missing: Sequence[Missing]) -> None:
     """Hooks the app's end to the host's unloading of scripts, and says once what has started."""
     script_callbacks.on_script_unloaded(app.close)
-    script_callbacks.on_app_started(lambda demo, api: _say(app, missing))
+    script_callbacks.on_app_started(lambda demo, api: _start(app, missing))
+
+
+def _start(app: HostApp, missing: Sequence[Missing]) -> None:
+    _say(app, missing)
+    # the first page finds the networks known
+    app.watcher.look(0.0)
 
 
 def _say(app: HostApp, missing: Sequence[Missing]) -> None:

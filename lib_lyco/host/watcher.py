@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Lock, Thread
 
 from lib_lyco.catalog.index import Index
@@ -21,12 +22,15 @@ class Watcher:
         self._index = index
         self._lock = Lock()
         self._thread: Thread | None = None
+        self._began = 0.0
 
     def look(self, patience: float = _PATIENCE) -> None:
-        """Begins to look unless somebody does; waits a moment for the end."""
+        """Begins to look unless somebody does; waits until the look is this old, in seconds, or ends."""
         with self._lock:
             thread = self._thread
             if thread is None or not thread.is_alive():
                 thread = self._thread = Thread(target=self._index.follow, name="lyco-index", daemon=True)
+                self._began = time.monotonic()
                 thread.start()
-        thread.join(patience)
+            left = self._began + patience - time.monotonic()
+        thread.join(max(left, 0.0))

@@ -130,8 +130,9 @@ def test_what_comes_changes_and_goes_is_seen(index: Index, folder: Path) -> None
 
 
 def test_what_a_look_for_a_name_noticed_is_read_later(folder: Path, database: Path) -> None:
-    """A search or a tag reads the folders first; headers are left to whoever follows."""
+    """A tag reads the folders first; headers are left to whoever follows."""
     index = Index(database, [folder], clock=Clock())
+    assert index.entry("anna").path.is_file()
     assert index.search(Query(text="anna")).cards[0].families == ()
     assert index.follow() is True
     assert index.search(Query(text="anna")).cards[0].families == ("sdxl",)
@@ -291,7 +292,8 @@ def test_other_base_models_are_hidden_and_counted(index: Index) -> None:
 
 def test_what_is_broken_or_unknown_is_not_hidden(index: Index, folder: Path) -> None:
     (folder / "broken.safetensors").write_bytes(b"\x01" * 50)
-    (folder / "old.pt").write_bytes(b"PK\x03\x04" + b"\0" * 50)
+    shapes = {f"lora_unet_nowhere.{part}": dims for part, dims in lora_parts((320, 320)).items()}
+    sparse_file(folder / "old.safetensors", shapes, {})
     index.scan()
     assert names(index, Query(base_family="sd1")) == ["broken", "cat", "old"]
     (folder / "old.json").write_text('{"sd version": "SDXL"}')
@@ -313,8 +315,8 @@ def test_words_are_searched_everywhere(index: Index, folder: Path) -> None:
 
 
 def test_a_computed_hash_is_found(folder: Path, database: Path) -> None:
-    known = {folder / "v2.safetensors": "ab" * 32}
-    index = Index(database, [folder], known.get, Clock())
+    known = {str(folder / "v2.safetensors"): "ab" * 32}
+    index = Index(database, [folder], lambda file: known.get(file.place), Clock())
     index.scan()
     assert names(index, Query(text="ABABABABAB")) == ["v2"]
     assert index.search(Query(text="v2")).cards[0].hash == "ab" * 32

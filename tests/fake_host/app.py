@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
@@ -88,4 +89,10 @@ def _read(answer: Any) -> tuple[int, Any]:
     """Status and content of what an endpoint gave: a response of its own, or the content alone."""
     if not hasattr(answer, "status_code"):
         return 200, answer
-    return answer.status_code, json.loads(answer.body)
+    body = asyncio.run(_whole(answer)) if hasattr(answer, "body_iterator") else answer.body
+    return answer.status_code, json.loads(body)
+
+
+async def _whole(answer: Any) -> bytes:
+    """All that a streaming response sends."""
+    return b"".join([piece async for piece in answer.body_iterator])

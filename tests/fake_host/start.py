@@ -35,7 +35,8 @@ class _Gradio(ModuleType):
 
 def import_or_fake_web() -> None:
     """Makes gradio and FastAPI importable, installed or not."""
-    for name, fake in (("gradio", _Gradio("gradio")), ("fastapi", web.module())):
+    fakes = {"gradio": _Gradio("gradio"), "fastapi": web.module(), "fastapi.responses": web.responses()}
+    for name, fake in fakes.items():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
         sys.modules.setdefault(name, fake)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,11 @@ class Response:
     media_type: str | None = None
 
 
+def stream(content: Iterable[bytes], media_type: str) -> Response:
+    """Stands for `StreamingResponse`."""
+    return Response(b"".join(content), 200, {}, media_type)
+
+
 @dataclass(frozen=True)
 class Dependency:
     """What has to agree before a route answers."""
@@ -38,4 +43,11 @@ def module() -> ModuleType:
     """Stands for `fastapi`."""
     made = ModuleType("fastapi")
     vars(made).update(Request=Request, Response=Response, Depends=Dependency)
+    return made
+
+
+def responses() -> ModuleType:
+    """Stands for `fastapi.responses`."""
+    made = ModuleType("fastapi.responses")
+    vars(made).update(StreamingResponse=stream)
     return made
