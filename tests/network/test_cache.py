@@ -15,6 +15,7 @@ from lib_lyco.files import identity
 from lib_lyco.network import cache as cache_module
 from lib_lyco.network.cache import NetworkCache, num_bytes
 from lib_lyco.network.load import load_network
+from lib_lyco.network.network import Network
 from tests.network.samples import CONV, small_network
 
 BIG = 1 << 30
@@ -61,6 +62,36 @@ def test_rewritten_file_is_a_new_network_even_with_the_same_time(tmp_path: Path)
     second = cache.load(path)
     assert second is not first and second.content_id != first.content_id
     assert cache.num_bytes == num_bytes(second)
+
+
+@pytest.mark.parametrize("how", ["replaced", "overwritten"])
+def test_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Its old state is kept with it, so that the next use sees another one."""
+    path, new = aged(written(tmp_path / "a.safetensors")), written(tmp_path / "b.safetensors", 7.0)
+    monkeypatch.setattr(identity, "TICK_NS", -1)
+    cache = NetworkCache(BIG)
+
+    def read(place: Path) -> Network:
+        network = load_network(place)
+        os.replace(new, path) if how == "replaced" else path.write_bytes(new.read_bytes())
+        return network
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache_module, "load_network", read)
+        first = cache.load(path)
+    second = cache.load(path)
+    values = [
+        next(
+            float(adapter.tensors()["lora_up.weight"].flatten()[0])
+            for layer, adapter in network.adapters.items()
+            if "resnets" in layer.path
+        )
+        for network in (first, second)
+    ]
+    assert values == [0.0, 7.0] and first.content_id != second.content_id
+    assert cache.load(path) is second
 
 
 def test_file_copied_over_with_the_same_bytes_stays_the_same_object(tmp_path: Path) -> None:
