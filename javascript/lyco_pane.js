@@ -170,7 +170,7 @@ lyco.Pane = class {
         if (!total) {
             lines.push(lyco.make("p", {class: "lyco-none"}, lyco.say("No network here.")));
         }
-        const count = lyco.make("span", {class: "lyco-total"}, lyco.say("{count} networks", {count: total}));
+        const count = lyco.make("span", {class: "lyco-total"}, total === 1 ? lyco.say("1 network") : lyco.say("{count} networks", {count: total}));
         this.status.replaceChildren(...lines, count);
     }
 

@@ -9,6 +9,8 @@ var lyco = lyco || {};
 
 lyco.MUTED = "NONE";
 
+lyco.isMuted = (tag) => tag.muted || tag.options.lbw === lyco.MUTED;
+
 lyco.Strip = class {
     /** row: what it is put into, below the prompt; some layouts move it, and the strip goes with it. */
     constructor(prompt, row) {
@@ -43,8 +45,9 @@ lyco.Strip = class {
         this.xray.hidden = !this.known().length;
     }
 
+    /** The tags whose networks act. */
     known() {
-        return this.prompt.tags.filter((tag) => tag.card_id !== null);
+        return this.prompt.tags.filter((tag) => tag.card_id !== null && !lyco.isMuted(tag));
     }
 
     showXray() {
@@ -231,7 +234,7 @@ lyco.Row = class {
     }
 
     isMuted() {
-        return this.tag.muted || this.tag.options.lbw === lyco.MUTED;
+        return lyco.isMuted(this.tag);
     }
 
     toggleMute() {

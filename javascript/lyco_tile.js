@@ -68,7 +68,7 @@ lyco.drawButtons = function(card, pane) {
     return lyco.make(
         "div",
         {class: "button-row lyco-buttons"},
-        lyco.button("⎘", lyco.say("Copy path to clipboard"), () => pane.copyPath(card)),
+        lyco.button("❐", lyco.say("Copy path to clipboard"), () => pane.copyPath(card)),
         lyco.button("ⓘ", lyco.say("Details, tags and previews"), () => lyco.showDetails(card, pane)),
         lyco.button("▥", lyco.say("X-ray"), () => lyco.showXray([{id: card.id, te: 1, unet: 1}])),
         lyco.button("✎", lyco.say("Edit metadata"), (event) => extraNetworksEditUserMetadata(event, pane.tab, "lora")),

@@ -10,7 +10,8 @@ from typing import Any
 
 from modules import call_queue
 
-from lib_lyco.errors import ConfigError, ModelError
+from lib_lyco.catalog.facts import sentence
+from lib_lyco.errors import ConfigError, FileError, ModelError
 from lib_lyco.host.app import HostApp
 from lib_lyco.prompt.numbers import read_number
 from lib_lyco.tools.xray import Subject, xray
@@ -27,28 +28,45 @@ def xray_json(app: HostApp, given: Mapping[str, str]) -> dict[str, Any]:
         given: `ids` of cards, and in their order strengths `te` and `unet`, separated by commas.
 
     Raises:
-        LycoError: There are no such cards, a file cannot be read, or the base model is none of ours.
+        LycoError: There are no such cards, no file can be read, or the base model is none of ours.
     """
-    ids = list(dict.fromkeys(one for one in given.get("ids", "").split(",") if one))
-    if not 0 < len(ids) <= _MAX_NETWORKS:
-        raise ConfigError("ids cannot be this", got=str(len(ids)), expected=f"1 to {_MAX_NETWORKS} cards")
-    te, unet = (_strengths(given.get(name, ""), len(ids)) for name in ("te", "unet"))
-    subjects: list[Subject] = []
-    for place, card_id in enumerate(ids):
+    wanted = _wanted(given)
+    subjects: dict[str, Subject] = {}
+    unread: list[str] = []
+    for card_id, (te, unet) in wanted.items():
         card = app.catalog.card(card_id)
-        network = replace(app.cache.load(card.path), name=card.name)
-        subjects.append(Subject(network, te[place], unet[place]))
+        try:
+            subjects[card_id] = Subject(replace(app.cache.load(card.path), name=card.name), te, unet)
+        except FileError as error:
+            unread.append(f"{card.name}: {sentence(error)}")
+            if len(unread) == len(wanted):
+                raise
     with _host_at_rest():
         family, weight_of = app.engine.weights()
         if family is None:
             raise ModelError(
                 "There is no base model of ours to look at networks on", remedy="Load a checkpoint first."
             )
-        found = xray(subjects, family, weight_of)
+        found = xray(list(subjects.values()), family, weight_of)
     content: dict[str, Any] = _finite(asdict(found))
-    for network, card_id in zip(content["networks"], ids, strict=True):
+    for network, card_id in zip(content["networks"], subjects, strict=True):
         network["id"] = card_id
-    return {**content, "svg": draw_xray(found)}
+    return {**content, "findings": [*unread, *found.findings], "svg": draw_xray(found)}
+
+
+def _wanted(given: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Card -> strengths; those of a network that is asked for twice add up, as they do in a picture."""
+    ids = [one for one in given.get("ids", "").split(",") if one]
+    wanted: dict[str, tuple[float, float]] = {}
+    strengths = (_strengths(given.get(name, ""), len(ids)) for name in ("te", "unet"))
+    for card_id, te, unet in zip(ids, *strengths, strict=True):
+        before = wanted.get(card_id, (0.0, 0.0))
+        wanted[card_id] = (before[0] + te, before[1] + unet)
+    if not 0 < len(wanted) <= _MAX_NETWORKS:
+        raise ConfigError(
+            "ids cannot be this", got=str(len(wanted)), expected=f"1 to {_MAX_NETWORKS} cards"
+        )
+    return wanted
 
 
 @contextmanager

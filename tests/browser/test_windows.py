@@ -88,7 +88,9 @@ def test_an_xray_shows_sentences_drawing_and_numbers(api: FakeApi, picker: Picke
 def test_the_set_of_the_prompt_is_asked_for_with_its_strengths(
     api: FakeApi, page: Page, picker: Picker
 ) -> None:
-    picker.prompt.fill("<lora:ink:0.5> <lora:people/cat:1:0.25> <lora:nobody:1>")
+    picker.prompt.fill(
+        "<lora:ink:0.5> <lora:people/cat:1:0.25> <lora:nobody:1> <lora:watercolour:1:lbw=NONE>"
+    )
     picker.strip.get_by_role("button", name="X-ray of all").click()
     expect(page.get_by_role("dialog").locator(".lyco-findings")).to_be_visible()
     asked = next(asked for asked in api.asked if asked.startswith("GET xray"))

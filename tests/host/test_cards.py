@@ -282,6 +282,21 @@ def test_the_x_ray_is_of_the_originals(host: Host) -> None:
         host.request("GET", "/lyco/xray", ids="")
 
 
+def test_an_x_ray_adds_up_a_network_named_twice_and_passes_over_a_broken_one(host: Host) -> None:
+    (host.networks / "torn.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0{" + bytes(20))
+    alpha, torn = card(host, "alpha")["id"], card(host, "torn")["id"]
+    once = host.request("GET", "/lyco/xray", ids=alpha, te="1", unet="0.75")
+    again = host.request(
+        "GET", "/lyco/xray", ids=f"{torn},{alpha},{alpha}", te="1,0.5,0.5", unet="1,0.5,0.25"
+    )
+    assert again["findings"][0].startswith("torn: ") and "header" in again["findings"][0]
+    assert [network["id"] for network in again["networks"]] == [alpha]
+    for one, other in zip(once["networks"][0]["blocks"], again["networks"][0]["blocks"], strict=True):
+        assert one["block"] == other["block"] and math.isclose(one["norm"], other["norm"], rel_tol=1e-6)
+    with pytest.raises(HostError, match="400"):
+        host.request("GET", "/lyco/xray", ids=torn)
+
+
 def test_other_sites_may_not_write(host: Host) -> None:
     path, body = f"/lyco/cards/{card(host, 'alpha')['id']}/star", {"starred": True}
     assert host.status("POST", path, body=body, headers=ELSEWHERE) == 403
