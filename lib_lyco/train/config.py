@@ -16,6 +16,7 @@ from lib_lyco.train.option import checked, declarations, unknown
 from lib_lyco.train.options.captions import CaptionOptions
 from lib_lyco.train.options.data import DataOptions
 from lib_lyco.train.options.description import DescriptionOptions
+from lib_lyco.train.options.failures import FailureOptions
 from lib_lyco.train.options.images import ImageOptions
 from lib_lyco.train.options.model import ModelOptions
 from lib_lyco.train.options.network import NetworkOptions
@@ -27,6 +28,7 @@ from lib_lyco.train.options.saving import SavingOptions
 @dataclass(frozen=True)
 class TrainConfig(  # a dataclass takes the fields of its last base first
     DescriptionOptions,
+    FailureOptions,
     SavingOptions,
     OptimisationOptions,
     ObjectiveOptions,

@@ -39,7 +39,7 @@ _LEAST = (
     "ss_network_alpha",
     "ss_network_args",
 )
-"""What sd-scripts keeps with no_metadata: readers need it."""
+"""What sd-scripts keeps with `--no_metadata`: readers need it."""
 _LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
 
 
@@ -94,7 +94,7 @@ def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_a
         **_base(base),
         **_modelspec(config, plan, base, started_at),
     }
-    if config.no_metadata:
+    if not config.metadata:
         values = {key: values[key] for key in _LEAST}
     return {key: write_value(key, value) for key, value in values.items()}
 

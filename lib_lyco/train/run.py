@@ -21,6 +21,7 @@ from lib_lyco.train.loop import Run, run_loop
 from lib_lyco.train.metadata import network_metadata, progress_metadata
 from lib_lyco.train.precision import make_precision
 from lib_lyco.train.prepare import prepared
+from lib_lyco.train.recovery import Recovery
 from lib_lyco.train.step import Learning
 from lib_lyco.train.text import Texts
 
@@ -65,7 +66,7 @@ def train(
         fixed = network_metadata(config, plan, base, started_at)
         texts = Texts(model, config.clip_skip, learning=learns_text(network))
         saver = make_saver(
-            config, model, network, partial(_metadata, fixed, None if config.no_metadata else clock)
+            config, model, network, partial(_metadata, fixed, clock if config.metadata else None)
         )
         learning = Learning(
             model=model,
@@ -85,6 +86,7 @@ def train(
             started_at=started_at,
             clock=clock,
             resumed=resumed,
+            recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),
         )
         with network:
             yield from run_loop(run, control or Control())

@@ -109,7 +109,8 @@ class Saver:
                 remedy="Close programs that hold the file, then save again.",
             ) from error
         finally:
-            unchecked.unlink(missing_ok=True)
+            with suppress(OSError):  # the write's own error is the one to tell
+                unchecked.unlink(missing_ok=True)
         return path
 
 

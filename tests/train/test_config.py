@@ -59,6 +59,11 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "decompose_both": {"algo": "lokr"},
     "constraint": {"algo": "boft"},
     "warmup_steps": {"scheduler": "cosine"},
+    "save_last_n_epochs": {"save_every_n_epochs": 1},
+    "save_last_n_steps": {"save_every_n_steps": 1},
+    "save_last_n_epochs_state": {"save_n_epoch_ratio": 2, "save_state": True},
+    "save_last_n_steps_state": {"save_every_n_steps": 1, "save_state": True},
+    "ema_file": {"ema_decay": 0.9},
     "noise_offset_random_strength": {"noise_offset": 0.1},
     "adaptive_noise_scale": {"noise_offset": 0.1},
     "multires_noise_discount": {"multires_noise_iterations": 6},
@@ -111,6 +116,10 @@ def test_flags_not_given_set_nothing() -> None:
         ({"prior_caption": "1girl"}, "prior_caption"),
         ({"name": "a/b"}, "name"),
         ({"name": ""}, "name"),
+        ({"save_last_n_epochs": 2}, "save_last_n_epochs"),
+        ({"save_last_n_steps_state": 2, "save_every_n_steps": 1}, "save_last_n_steps_state"),
+        ({"ema_file": "instead"}, "ema_file"),
+        ({"metadata": False, "metadata_title": "a"}, "metadata_title"),
         ({"caption_extension": "txt"}, "caption_extension"),
     ],
 )
@@ -123,6 +132,8 @@ def test_values_that_cannot_work_are_errors_naming_the_field(values: dict[str, A
 def test_unknown_option_is_an_error_with_the_nearest_known_one() -> None:
     with pytest.raises(ConfigError, match="did you mean learning_rate"):
         make_config({"lerning_rate": 1e-4})
+    with pytest.raises(ConfigError, match="did you mean save_every_n_epochs"):
+        make_config({"save_every_epochs": 1})
     with pytest.raises(ConfigError, match="did you mean epochs"):
         parse_config("epoch = 3")
     with pytest.raises(ConfigError, match="did you mean rank"):

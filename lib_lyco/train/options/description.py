@@ -14,10 +14,10 @@ class DescriptionOptions:
     comment: str = option(
         "", "description", "Text kept in the file's metadata (ss_training_comment).", free=True
     )
-    no_metadata: bool = option(
-        False,
+    metadata: bool = option(
+        True,
         "description",
-        "Keep only the metadata that programs need to load the file, and its hashes.",
+        "Tell in the file how it was trained; without, it has only what programs need to load it, and hashes.",
         free=True,
     )
     metadata_title: str = option(
@@ -36,7 +36,7 @@ class DescriptionOptions:
         Raises:
             ConfigError: `where` names the option.
         """
-        if not self.no_metadata:
+        if self.metadata:
             return
         names = (
             "comment",
@@ -44,4 +44,6 @@ class DescriptionOptions:
         )
         for name in names:
             if getattr(self, name):
-                raise wrong(name, getattr(self, name), "nothing with no_metadata", "Leave one of them out.")
+                raise wrong(
+                    name, getattr(self, name), "nothing where metadata is false", "Leave one of them out."
+                )

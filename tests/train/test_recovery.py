@@ -1,0 +1,144 @@
+"""NaN and lack of memory: back to the last good weights, then the declared changes, never in silence."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lib_lyco.errors import TrainingError
+from lib_lyco.models.base import Cond, SizeCond
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.control import Control
+from lib_lyco.train.events import Event, Failed, Finished, Recovered, Step
+from lib_lyco.train.run import train
+from tests.train.test_run import clock, equal, final_file, iterate, load_trained, run
+from tests.train.tiny import TinyModel
+
+Make = Callable[..., TrainConfig]
+
+
+class NeedsFp32(TinyModel):
+    """Gives NaN in half precision from one call of the denoiser on, as an overflow would."""
+
+    def __init__(self, call: int) -> None:
+        super().__init__()
+        self.calls, self.call = 0, call
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
+        self.calls += 1
+        output = super().predict(noisy, timesteps, cond, size)
+        return output * math.nan if self.calls >= self.call and torch.is_autocast_cpu_enabled() else output
+
+
+class Small(TinyModel):
+    """Has no memory for more than so many samples, or none without gradient checkpointing."""
+
+    def __init__(self, samples: int = 99, checkpointed: bool = False, from_call: int = 1) -> None:
+        super().__init__()
+        self.samples, self.checkpointed, self.from_call = samples, checkpointed, from_call
+        self.calls, self.checkpointing = 0, False
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        self.checkpointing = enabled
+        super().set_gradient_checkpointing(enabled)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
+        self.calls += 1
+        full = len(noisy) > self.samples or (self.checkpointed and not self.checkpointing)
+        if full and self.calls >= self.from_call:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return super().predict(noisy, timesteps, cond, size)
+
+
+def recovered(events: list[Event]) -> list[Recovered]:
+    return [event for event in events if isinstance(event, Recovered)]
+
+
+def changes_told(config: TrainConfig) -> Any:
+    with safe_open(final_file(config), "pt") as file:
+        return json.loads(file.metadata().get("lyco_changes", "[]"))
+
+
+def test_step_that_is_not_finite_is_made_again_in_more_precision(make_config: Make) -> None:
+    config = make_config(precision="bf16", save_every_n_steps=2, name="good")
+    good = run(config)
+    config = config.replaced(name="recovered")
+    events = run(config, NeedsFp32(4))
+    (event,) = recovered(events)
+    assert (event.step, event.back_to, event.change) == (4, 3, "computes in fp32")
+    assert len(event.images) == 1 and "nan" in event.trouble
+    assert isinstance(events[-1], Finished) and events[-1].step == 5
+    assert changes_told(config) == [[4, "computes in fp32"]]
+    assert changes_told(config.replaced(name="good")) == []
+    losses = [[one.loss for one in run if isinstance(one, Step)] for run in (good, events)]
+    assert losses[0][:3] == losses[1][:3] and losses[0][3] != losses[1][3]
+    assert losses[0][3] == pytest.approx(losses[1][3], rel=0.05)
+
+
+def test_resumed_run_goes_on_with_the_change(make_config: Make) -> None:
+    whole = make_config(precision="bf16", name="whole")
+    run(whole, NeedsFp32(2))
+    broken, control = whole.replaced(name="broken", resume="auto"), Control()
+    for event in train(broken, NeedsFp32(2), control, clock):
+        if isinstance(event, Step) and event.step == 3:
+            control.stop()
+    assert not recovered(run(broken, NeedsFp32(1)))
+    assert equal(load_file(final_file(broken)), load_file(final_file(whole)))
+    assert changes_told(broken) == [[2, "computes in fp32"]]
+
+
+@pytest.mark.parametrize("values", [{"precision": "fp32"}, {"precision": "bf16", "on_nan": "stop"}])
+def test_nothing_left_to_change_ends_the_run(make_config: Make, values: dict[str, Any]) -> None:
+    class Broken(NeedsFp32):
+        def predict(
+            self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None
+        ) -> Tensor:
+            return super().predict(noisy, timesteps, cond, size) * (math.nan if self.calls >= 3 else 1)
+
+    events: list[Event] = []
+    with pytest.raises(TrainingError, match=r"step 3, images \w+\.png"):
+        iterate(train(make_config(**values), Broken(99), clock=clock), events)
+    assert isinstance(events[-1], Failed) and events[-1].step == 2 and not recovered(events)
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_gradient_checkpointing_comes_first_and_changes_no_bit(make_config: Make, call: int) -> None:
+    base = load_trained(make_config(name="base"))
+    config = make_config()
+    events = run(config, Small(checkpointed=True, from_call=call))
+    (event,) = recovered(events)
+    assert (event.step, event.change) == (call, "gradient checkpointing")
+    assert equal(load_file(final_file(config)), base)
+    assert changes_told(config) == [[call, "gradient checkpointing"]]
+
+
+def test_then_fewer_samples_in_a_pass_with_the_same_steps(make_config: Make) -> None:
+    config = make_config(batch_size=4, algo="full", te_learning_rate=0.0, learning_rate=1e-4)
+    whole = run(config.replaced(name="whole"))
+    events = run(config, Small(samples=1))
+    assert [event.change for event in recovered(events)] == [
+        "gradient checkpointing",
+        "at most 2 samples in one pass",
+        "at most 1 samples in one pass",
+    ]
+    steps = [[one for one in run if isinstance(one, Step)] for run in (whole, events)]
+    assert [one.step for one in steps[0]] == [one.step for one in steps[1]]
+    for one, two in zip(*steps, strict=True):
+        assert two.loss == pytest.approx(one.loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("values", [{"on_out_of_memory": "stop"}, {}])
+def test_no_memory_for_one_sample_ends_the_run(make_config: Make, values: dict[str, Any]) -> None:
+    events: list[Event] = []
+    with pytest.raises(TrainingError, match="not enough memory"):
+        iterate(train(make_config(**values), Small(samples=0, from_call=3), clock=clock), events)
+    assert isinstance(events[-1], Failed) and events[-1].saved is not None
+    assert len(recovered(events)) == (0 if values else 1)
