@@ -17,7 +17,7 @@ class DescriptionOptions:
     metadata: bool = option(
         True,
         "description",
-        "Tell in the file how it was trained; without, it has only what programs need to load it, and hashes.",
+        "Tell in the file how it was trained; without, it has only what is needed to load it, and hashes.",
         free=True,
     )
     metadata_title: str = option(
