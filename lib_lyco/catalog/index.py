@@ -113,9 +113,12 @@ class Index(Catalog):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Folders that cannot be read, an index that cannot be saved."""
-        problem = [self._store.problem] if self._store.problem else []
-        return (*self._listing.problems, *problem)
+        """Folders that cannot be read, an index that cannot be saved, and how far a scan is."""
+        progress = self._progress
+        if progress is None:
+            return self._lasting_problems()
+        said = f"New files are being read: {progress.done} of {progress.total}."
+        return (said if progress.total else "The folders are being read.", *self._lasting_problems())
 
     @property
     def progress(self) -> Progress | None:
@@ -152,7 +155,7 @@ class Index(Catalog):
                 # aliases may be others now
                 self._set_names(self._names.entries)
         self._ready()
-        return ScanReport(len(self._names.entries), len(unread), len(gone), self.problems)
+        return ScanReport(len(self._names.entries), len(unread), len(gone), self._lasting_problems())
 
     def follow(self) -> bool:
         """Scans if a file has come, gone or been renamed since, or was still being written; whether it did.
@@ -310,6 +313,10 @@ class Index(Catalog):
         self._read = Names(entries)
         self._by_id = {entry.id: entry for entry in entries}
         self._touch()
+
+    def _lasting_problems(self) -> tuple[str, ...]:
+        problem = [self._store.problem] if self._store.problem else []
+        return (*self._listing.problems, *problem)
 
     def _touch(self) -> None:
         self._changes += 1

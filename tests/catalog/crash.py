@@ -36,6 +36,7 @@ class Place:
             put(self.networks / f"{number % 5}" / f"n{number}.safetensors")
         self.notes = self.networks / "0" / "n0.json"
         self.notes.write_text('{"theirs": 1}')
+        self.preview = self.networks / "0" / "n0.png"
 
     def index(self) -> Index:
         return Index(self.database, [self.networks])
@@ -63,6 +64,8 @@ def busy(place: Place, seed: int, told: int) -> None:
         index.use(target)
         os.write(told, b"u")
         index.write_notes(target, {"notes": "x" * rng.randrange(50_000), "description": f"{seed}"})
+        size = rng.randrange(500_000)
+        index.write_preview(target, b"%d " % size + b"x" * size, ".png")
         moving = place.networks / str(rng.randrange(5)) / f"moving{rng.randrange(3)}.safetensors"
         if moving.exists():
             moving.unlink()
@@ -80,7 +83,12 @@ def check(place: Place, num_told: int) -> None:
     assert list(place.database.parent.glob("*broken*")) == []
     fields = json.loads(place.notes.read_text(encoding="utf-8"))
     assert fields["theirs"] == 1 and set(fields) <= {"theirs", "notes", "description"}
+    if place.preview.exists():
+        size, _, content = place.preview.read_bytes().partition(b" ")
+        assert content == b"x" * int(size)
     index = place.index()
+    # what the last listing says, whoever was killed after writing it
+    assert all(card.path.name.startswith(("n", "moving")) for card in index.search(Query(limit=1000)).cards)
     report = index.scan()
     assert report.problems == ()
     cards = index.search(Query(limit=1000)).cards
