@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from lib_lyco.errors import FileError, TrainingError
 from lib_lyco.train.control import Asked, Control
+from lib_lyco.train.data.latent import Encoded
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.events import (
     Caching,
@@ -36,7 +37,7 @@ from lib_lyco.train.step import Learning, add_gradients
 from lib_lyco.train.world import World
 from lib_lyco.train.writer import Saving, Writer
 
-MicroBatches = Sequence[tuple[Sequence[Sample], Tensor]]
+MicroBatches = Sequence[tuple[Sequence[Sample], Encoded]]
 """What a process has of a step: samples and their latents."""
 
 
@@ -207,10 +208,11 @@ class _Loop:
         learning, progress, world = self._learning, self._progress, self._run.world
         count = sum(len(batch) for batch in group)
         learning.network.begin_step(derived_generator("step", self._run.seed, progress.step))
+        learning.optimisation.begin_step(progress.step)
         try:
             short, loss = "", math.nan
             try:
-                loss = add_gradients(learning, mine, count)
+                loss = add_gradients(learning, mine, count, progress.step)
             except OUT_OF_MEMORY as error:
                 short = str(error) or type(error).__name__
             loss, any_short = world.sums(loss, float(bool(short)))

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 
 from lib_lyco.models.base import BaseModel, SizeCond
-from lib_lyco.train.data.latent import LatentSource
+from lib_lyco.train.data.latent import Encoded, LatentSource
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.data.source import ImageSource
+from lib_lyco.train.data.variation import Caption, Variations
 from lib_lyco.train.network import TrainableNetwork
-from lib_lyco.train.objective import Batch, Objective
+from lib_lyco.train.objective import Batch, Kept, Objective
 from lib_lyco.train.optim import Optimisation
 from lib_lyco.train.plan import Plan
 from lib_lyco.train.precision import Precision
+from lib_lyco.train.seed import derived_seed
 from lib_lyco.train.text import Texts
+from lib_lyco.train.transfer import moved
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Learning:
     plan: Plan
     source: ImageSource
     latents: LatentSource
+    variations: Variations
     texts: Texts
     objective: Objective
     optimisation: Optimisation
@@ -44,55 +48,73 @@ class Learning:
 
 
 def add_gradients(
-    learning: Learning, micro_batches: Iterable[tuple[Sequence[Sample], Tensor]], count: int
+    learning: Learning, micro_batches: Iterable[tuple[Sequence[Sample], Encoded]], count: int, step: int
 ) -> float:
     """Adds the gradients of the micro-batches of a step of `count` samples, each counting the same.
+
+    Args:
+        learning: What they are made from.
+        micro_batches: Samples and their latents.
+        count: Samples of the whole step.
+        step: Updates done before it.
 
     Returns:
         Their share of the step's loss. It is read once, at the end: the device is waited for once in a
         step.
     """
     losses: list[Tensor] = []
-    for samples, latents in micro_batches:
+    for samples, encoded in micro_batches:
         size = learning.pass_size or len(samples)
         for start in range(0, len(samples), size):
             part = slice(start, start + size)
-            losses.append(_one_pass(learning, samples[part], latents[part]) / count)
+            losses.append(_one_pass(learning, samples[part], encoded.part(part), step) / count)
             learning.optimisation.backward(losses[-1])
             losses[-1] = losses[-1].detach()
     return sum(torch.stack(losses).tolist()) if losses else 0.0
 
 
-def _one_pass(learning: Learning, samples: Sequence[Sample], latents: Tensor) -> Tensor:
+def _one_pass(learning: Learning, samples: Sequence[Sample], encoded: Encoded, step: int) -> Tensor:
     """The sum of the samples' losses."""
+    if learning.network.drops:
+        learning.network.begin_batch([_dropout_seed(learning, sample) for sample in samples])
     with learning.precision.context():
-        batch = _batch(learning, samples, latents)
+        batch = _batch(learning, samples, encoded, step)
         generators = [sample.generator(learning.seed, "noise") for sample in samples]
         return learning.objective.losses(learning.model, batch, generators).sum()
 
 
-def _batch(learning: Learning, samples: Sequence[Sample], latents: Tensor) -> Batch:
+def _dropout_seed(learning: Learning, sample: Sample) -> int:
+    return derived_seed("dropout", learning.seed, sample.epoch, sample.image, sample.repeat)
+
+
+def _batch(learning: Learning, samples: Sequence[Sample], encoded: Encoded, step: int) -> Batch:
     device = learning.model.device
-    captions = [learning.plan.records[sample.image].caption for sample in samples]
+    captions = [learning.variations.caption(sample, step) for sample in samples]
+    subsets = [learning.plan.records[sample.image].subset for sample in samples]
     return Batch(
-        latents=latents.to(device),
+        latents=moved(encoded.latents, device),
         cond=learning.texts.conds(captions),
         size=_size_cond(learning, samples) if learning.model.family == "sdxl" else None,
-        loss_weight=torch.ones(len(samples), device=device),
+        loss_weight=moved(torch.tensor([subset.loss_weight for subset in subsets]), device),
+        mask=None if encoded.mask is None else moved(encoded.mask, device),
+        kept=_kept(learning, [subset.prior_prediction for subset in subsets], captions),
     )
 
 
+def _kept(learning: Learning, flags: Sequence[bool], captions: Sequence[Caption]) -> Kept | None:
+    """The samples of subsets with prior prediction."""
+    if not any(flags):
+        return None
+    with learning.objective.without_network(), torch.no_grad():
+        cond = learning.texts.conds(captions)
+    return Kept(moved(torch.tensor(flags), learning.model.device), cond)
+
+
 def _size_cond(learning: Learning, samples: Sequence[Sample]) -> SizeCond:
-    """SDXL's sizes: of the file, the true corner of the crop (mirrored with it), and the bucket."""
-    original: list[tuple[int, int]] = []
-    crop: list[tuple[int, int]] = []
-    target: list[tuple[int, int]] = []
-    for sample in samples:
-        placement, view = learning.plan.placements[sample.image], learning.source.view(sample)
-        width, height = learning.plan.records[sample.image].size
-        left, top = view.corner
-        original.append((height, width))
-        crop.append((top, placement.margin[0] - left if view.flipped else left))
-        target.append((placement.bucket[1], placement.bucket[0]))
-    rows = (torch.tensor(sizes, device=learning.model.device) for sizes in (original, crop, target))
-    return SizeCond(*rows)
+    facts = [learning.source.size_facts(sample) for sample in samples]
+    sizes = (
+        [fact.original for fact in facts],
+        [fact.crop for fact in facts],
+        [fact.target for fact in facts],
+    )
+    return SizeCond(*(moved(torch.tensor(rows), learning.model.device) for rows in sizes))

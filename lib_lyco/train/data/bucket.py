@@ -63,14 +63,16 @@ class Bucketing:
 
     def listed(self) -> list[Size]:
         """The buckets of upscale mode, sorted: every width in steps with the largest height that
-        keeps the area within the resolution's, both orientations, and the square."""
+        keeps the area within the resolution's, both orientations, and the square. `smallest` counts from
+        the next step below, `largest` to the next above."""
         step, (width, height) = self.step, self.resolution
+        smallest, largest = max(step, _floored(self.smallest, step)), -_floored(-self.largest, step)
         area = width * height
         side = int(math.sqrt(area) // step) * step
         found = {(side, side)} if side else set[Size]()
-        for one in range(self.smallest, self.largest + 1, step):
-            other = min(self.largest, area // one // step * step)
-            if other >= max(self.smallest, 1):
+        for one in range(smallest, largest + 1, step):
+            other = min(largest, area // one // step * step)
+            if other >= smallest:
                 found |= {(one, other), (other, one)}
         return sorted(found)
 

@@ -21,8 +21,8 @@ def find_caption(image: Path, extension: str = "") -> Path | None:
     return None
 
 
-def read_caption(path: Path) -> str:
-    """The first line of a caption file: UTF-8, or UTF-16 with its byte-order mark.
+def read_caption(path: Path, all_lines: bool = False) -> str:
+    """The first line of a caption file (UTF-8, or UTF-16 with its byte-order mark), or all but empty ones.
 
     Raises:
         DataError: The file cannot be read or is in another encoding.
@@ -45,7 +45,10 @@ def read_caption(path: Path) -> str:
         raise DataError(
             "A caption file is not text.", where=str(path), got="zero bytes", expected="UTF-8 text"
         )
-    return text.splitlines()[0].strip() if text.strip() else ""
+    if not text.strip():
+        return ""
+    lines = [line.strip() for line in text.splitlines()]
+    return "\n".join(line for line in lines if line) if all_lines else lines[0]
 
 
 def _likely_encoding(raw: bytes) -> str:
