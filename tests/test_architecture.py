@@ -116,7 +116,7 @@ def test_tracked_files_name_no_path_of_a_machine() -> None:
         ("lib_lyco.attic.a", "", "no floor"),
         ("lib_lyco.apply.a", "from modules import shared", "only lib_lyco.host"),
         ("lib_lyco.host.a", "import gradio as gr", "only lib_lyco.ui"),
-        ("lib_lyco.train.networks", "import lycoris.modules", "only lib_lyco.train.network"),
+        ("lib_lyco.train.networks", "import lycoris.modules", "only lib_lyco.train.lycoris"),
         ("lib_lyco.algos.__init__", '"""Words."""\nimport torch', "one docstring"),
         ("lib_lyco.algos.a", "N = 0\ndef f() -> None:\n    global N\n    N = 1", "global"),
         ("lib_lyco.algos.a", "SEEN: set[int] = set()\ndef f() -> None:\n    SEEN.add(1)", "changes"),
@@ -138,7 +138,7 @@ def test_rules_see_a_violation(name: str, text: str, complaint: str) -> None:
     ("name", "text"),
     [
         ("lib_lyco.apply.a", "from lib_lyco.algos.adapter import Adapter\nfrom lib_lyco.apply import b"),
-        ("lib_lyco.train.network", "def f() -> None:\n    import lycoris.modules"),
+        ("lib_lyco.train.lycoris", "def f() -> None:\n    import lycoris.modules"),
         ("lib_lyco.algos.a", "T = {}\ndef f() -> None:\n    T = {}\n    T['a'] = 1"),
         ("lib_lyco.algos.a", "T = {1: 2}\ndef f() -> int:\n    return T[1]"),
     ],

@@ -23,8 +23,9 @@ from torch import nn
 from lib_lyco.demo.madeup import write_checkpoint
 from lib_lyco.models.base import BaseModel
 from lib_lyco.models.load import load_model
+from lib_lyco.train.layer import AlgoSettings
 from lib_lyco.train.layer_choice import LayerChoice
-from lib_lyco.train.network import AlgoSettings, TrainableNetwork, build_network
+from lib_lyco.train.network import Recipe, TrainableNetwork, build_network
 from lib_lyco.train.objective import Batch, Objective, diffusion_loss
 from lib_lyco.train.prepare import prepared
 from lib_lyco.train.seed import derived_generator
@@ -59,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(model: BaseModel, settings: AlgoSettings, size: int, num_steps: int) -> tuple[float, float]:
     """Median seconds of a step, ours and lycoris'; their steps alternate and so see the same load."""
-    targets = LayerChoice(["unet"]).choose(model.targets())
-    ours, theirs = (build_network(targets, settings, 0, model.device) for _ in range(2))
+    chosen = LayerChoice(["unet"]).choose(model.targets(), model.family)
+    recipes = {layer: Recipe(one.target, settings) for layer, one in chosen.items()}
+    ours, theirs = (build_network(recipes, 0, model.device) for _ in range(2))
     step_ours, step_theirs = (stepper(model, network, size) for network in (ours, theirs))
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(num_steps + 1):

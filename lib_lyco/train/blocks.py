@@ -41,7 +41,7 @@ def _count(family: Family) -> _Count:
     if family not in _COUNTS:
         raise ConfigError(
             "Ranks and learning rates by block are for SD1, SD2 and SDXL.",
-            where="block_ranks, down_lr_weight",
+            where="block_dims, down_lr_weight",
             got=family,
             remedy="Leave them out.",
         )

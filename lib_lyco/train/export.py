@@ -11,7 +11,8 @@ from lib_lyco.errors import TrainingError
 from lib_lyco.naming.kohya import kohya_stem
 from lib_lyco.naming.layer import Family
 from lib_lyco.network.network import Network
-from lib_lyco.train.network import TrainableLayer, TrainableNetwork
+from lib_lyco.train.layer import TrainableLayer
+from lib_lyco.train.network import TrainableNetwork
 
 _ROUNDING: Mapping[torch.dtype, float] = {
     # relative to the largest change: a product of up to three rounded factors, and slack
@@ -62,6 +63,13 @@ def _compare_layer(layer: TrainableLayer, reloaded: Network, dtype: torch.dtype)
     error = (found - wanted).abs().max()
     if not error <= _ROUNDING[dtype] * magnitude + torch.finfo(dtype).tiny:
         raise _differs(str(layer.layer), f"off by {float(error):.3g} of {float(magnitude):.3g}")
+    shift, found_shift = layer.bias_delta(), adapter.bias_delta(None)
+    if (shift is None) != (found_shift is None):
+        raise _differs(str(layer.layer), "another bias")
+    if shift is not None and found_shift is not None:
+        error = (found_shift - shift.cpu()).abs().max()
+        if not error <= _ROUNDING[dtype] * shift.abs().max() + torch.finfo(dtype).tiny:
+            raise _differs(f"{layer.layer}, bias", f"off by {float(error):.3g}")
 
 
 def _differs(where: str, got: str) -> TrainingError:

@@ -18,15 +18,28 @@ from lib_lyco.train.option import Declaration, declarations
 EVERY = declarations(TrainConfig)
 
 
+VALUES: dict[str, Any] = {
+    # where no value can be made up from the declaration
+    "dropout": 0.1,
+    "rank_dropout": 0.1,
+    "module_dropout": 0.1,
+    "down_lr_weight": "sine+0.25",
+    "mid_lr_weight": "0.5",
+    "up_lr_weight": "0,,1",
+}
+
+
 def other_value(declaration: Declaration) -> Any:
     """A value that is allowed and not the default."""
     option, default = declaration.option, declaration.default
+    if declaration.name in VALUES:
+        return VALUES[declaration.name]
     if option.choices:
         return next(choice for choice in option.choices if choice != default)
     if declaration.kind is bool:
         return not default
     if declaration.kind is tuple:
-        return (64, 128)
+        return ("one", "two") if declaration.item is str else (64, 128)
     if declaration.kind is str:
         return ".txt" if declaration.name == "caption_extension" else "other"
     return min((option.multiple_of or 1) * 16, int(option.high or 128))
@@ -52,12 +65,26 @@ def test_every_option_has_help_and_a_group_and_survives_toml_and_flags(declarati
 
 COMPANIONS: dict[str, dict[str, Any]] = {
     # options that are errors on their own, and what makes them make sense
+    "prior_loss_weight": {"reg_images": "folder"},
+    "reg_prior_prediction": {"reg_images": "folder"},
     "resolution": {"bucket_min": 64},
     "bucket_max": {"bucket_min": 16, "resolution": (16, 16)},
     "random_crop": {"latent_cache": "off"},
+    "color_aug": {"latent_cache": "off"},
+    "face_crop_aug_range": {"latent_cache": "off"},
+    "token_warmup_min": {"token_warmup_step": 10.0},
     "factor": {"algo": "lokr"},
     "decompose_both": {"algo": "lokr"},
     "constraint": {"algo": "boft"},
+    "rescaled": {"algo": "boft"},
+    "full_matrix": {"algo": "lokr"},
+    "unbalanced_factorization": {"algo": "lokr"},
+    "block_size": {"algo": "dylora"},
+    "wd_on_output": {"dora": True},
+    "blocks_lr_zero_threshold": {"mid_lr_weight": "1"},
+    "dim_from_weights": {"network_weights": "some.safetensors"},
+    "base_weights_multiplier": {"base_weights": ("one", "two")},
+    "bypass_mode": {"layer_math": "lycoris"},
     "warmup_steps": {"scheduler": "cosine"},
     "save_last_n_epochs": {"save_every_n_epochs": 1},
     "save_last_n_steps": {"save_every_n_steps": 1},
@@ -99,9 +126,35 @@ def test_flags_not_given_set_nothing() -> None:
         ({"resolution": (128, 128)}, "bucket_min"),
         ({"resolution": (2048, 512)}, "bucket_max"),
         ({"random_crop": True}, "latent_cache"),
+        ({"color_aug": "kohya"}, "latent_cache"),
+        ({"face_crop_aug_range": (2.0, 4.0)}, "latent_cache"),
+        ({"face_crop_aug_range": (4.0, 2.0), "latent_cache": "off"}, "face_crop_aug_range"),
+        ({"alpha_mask": True, "mask_folder": "masks"}, "mask_folder"),
+        ({"caption_separator": ""}, "caption_separator"),
+        ({"caption_dropout_rate": 1.1}, "caption_dropout_rate"),
+        ({"token_warmup_min": 2}, "token_warmup_min"),
+        ({"max_token_length": 100}, "max_token_length"),
         ({"algo": "dylora", "rank": 10}, "block_size"),
         ({"factor": 8}, "factor"),
         ({"tucker": True, "algo": "ia3"}, "tucker"),
+        ({"dropout": 0.1, "algo": "loha"}, "dropout"),
+        ({"dropout": 0.1, "dora": True}, "dropout"),
+        ({"dropout": 0.1, "layer_math": "lycoris"}, "layer_math"),
+        ({"rank_dropout": 0.1, "algo": "dylora"}, "rank_dropout"),
+        ({"rank_dropout": 1.0}, "rank_dropout"),
+        ({"block_size": 8}, "block_size"),
+        ({"full_matrix": True}, "full_matrix"),
+        ({"rescaled": True, "algo": "loha"}, "rescaled"),
+        ({"use_scalar": True, "algo": "full"}, "use_scalar"),
+        ({"wd_on_output": False}, "wd_on_output"),
+        ({"dim_from_weights": True}, "dim_from_weights"),
+        ({"base_weights_multiplier": (1.0,)}, "base_weights_multiplier"),
+        ({"blocks_lr_zero_threshold": 0.1}, "blocks_lr_zero_threshold"),
+        ({"down_lr_weight": "sinus"}, "down_lr_weight"),
+        ({"up_lr_weight": "1," * 12 + "1"}, "up_lr_weight"),
+        ({"bypass_mode": True}, "bypass_mode"),
+        ({"bypass_mode": True, "layer_math": "lycoris", "algo": "full"}, "bypass_mode"),
+        ({"include_layers": ("(",)}, "include_layers"),
         ({"warmup_steps": 5, "scheduler": "constant"}, "warmup_steps"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"unet_learning_rate": 0, "te_learning_rate": 0}, "learning_rate"),
@@ -121,6 +174,11 @@ def test_flags_not_given_set_nothing() -> None:
         ({"ema_file": "instead"}, "ema_file"),
         ({"metadata": False, "metadata_title": "a"}, "metadata_title"),
         ({"caption_extension": "txt"}, "caption_extension"),
+        ({"repeats": 2, "samples_per_epoch": 3}, "repeats"),
+        ({"repeats": 0}, "repeats"),
+        ({"extra_resolutions": (64, 100)}, "extra_resolutions"),
+        ({"prior_loss_weight": 0.5}, "prior_loss_weight"),
+        ({"reg_prior_prediction": True}, "reg_prior_prediction"),
     ],
 )
 def test_values_that_cannot_work_are_errors_naming_the_field(values: dict[str, Any], field: str) -> None:

@@ -36,15 +36,15 @@ def real_targets(family: Family) -> Targets:
 )
 def test_layer_counts_are_sd_scripts(family: Family, attention: int, with_conv: int, text: int) -> None:
     targets = real_targets(family)
-    assert len(LayerChoice(UNET).choose(targets)) == attention
-    assert len(LayerChoice(UNET, conv=True).choose(targets)) == with_conv
-    assert len(LayerChoice(TEXT).choose(targets)) == text
+    assert len(LayerChoice(UNET).choose(targets, family)) == attention
+    assert len(LayerChoice(UNET, conv=True).choose(targets, family)) == with_conv
+    assert len(LayerChoice(TEXT).choose(targets, family)) == text
 
 
 def test_ia3_takes_keys_values_and_second_mlp_layers() -> None:
     # SD1: 16 transformer blocks with two attentions, 12 text layers
     targets = real_targets("sd1")
-    chosen = LayerChoice((*UNET, *TEXT), ia3=True).choose(targets)
+    chosen = LayerChoice((*UNET, *TEXT), preset="ia3").choose(targets, "sd1")
     ends = [layer.path.rsplit(".", 1)[1] for layer in chosen]
     assert {end: ends.count(end) for end in set(ends)} == {
         "to_k": 32,
@@ -58,11 +58,11 @@ def test_ia3_takes_keys_values_and_second_mlp_layers() -> None:
 
 def test_nothing_to_train_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no layer"):
-        LayerChoice(["te3"]).choose(real_targets("sd1"))
+        LayerChoice(["te3"]).choose(real_targets("sd1"), "sd1")
 
 
 def test_fused_layer_is_an_error_and_not_trained_wrongly() -> None:
     layer = LayerName("te1", "text_model.encoder.layers.0.self_attn.q_proj")
     fused: Targets = {layer: (Target(layer, nn.Linear(4, 12), rows=(0, 4)),)}
     with pytest.raises(ModelError, match="fused"):
-        LayerChoice(["te1"]).choose(fused)
+        LayerChoice(["te1"]).choose(fused, "sd1")

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lib_lyco.models.target import Target
 from lib_lyco.naming.layer import LayerName
+from lib_lyco.train.layer import AlgoSettings, TrainableLayer
 from lib_lyco.train.layer_choice import LayerChoice
-from lib_lyco.train.network import AlgoSettings, TrainableLayer, build_network
+from lib_lyco.train.network import Recipe, build_network
 from tests.train.tiny import TinyModel
 
 CPU = torch.device("cpu")
@@ -24,36 +25,42 @@ LAYERS: dict[str, nn.Module] = {
     "3x3 stride 2": nn.Conv2d(12, 8, 3, stride=2, padding=1),
 }
 SETTINGS: dict[str, AlgoSettings] = {
-    "lora": AlgoSettings("lora", 4, 2.0, 4, 2.0),
-    "lora rs": AlgoSettings("lora", 4, 2.0, 4, 2.0, rs_lora=True),
-    "lora tucker": AlgoSettings("lora", 4, 2.0, 4, 2.0, tucker=True),
-    "dora": AlgoSettings("lora", 4, 2.0, 4, 2.0, dora=True),
-    "loha": AlgoSettings("loha", 3, 2.0, 3, 2.0),
-    "loha tucker": AlgoSettings("loha", 3, 2.0, 3, 2.0, tucker=True),
-    "loha dora": AlgoSettings("loha", 3, 2.0, 3, 2.0, dora=True),
-    "lokr": AlgoSettings("lokr", 1, 0.5, 1, 0.5),
-    "lokr whole": AlgoSettings("lokr", 8, 2.0, 8, 2.0),
-    "lokr whole rs": AlgoSettings("lokr", 8, 2.0, 8, 2.0, rs_lora=True),
-    "lokr factor 2": AlgoSettings("lokr", 1, 0.5, 1, 0.5, factor=2, decompose_both=True),
-    "ia3": AlgoSettings("ia3", 4, 2.0, 4, 2.0),
-    "dylora": AlgoSettings("dylora", 4, 2.0, 4, 2.0, block_size=2),
-    "full": AlgoSettings("full", 4, 2.0, 4, 2.0),
-    "glora": AlgoSettings("glora", 4, 2.0, 4, 2.0),
-    "glora rs": AlgoSettings("glora", 4, 2.0, 4, 2.0, rs_lora=True),
-    "diag-oft": AlgoSettings("diag-oft", 4, 2.0, 4, 2.0),
-    "diag-oft constraint": AlgoSettings("diag-oft", 4, 2.0, 4, 2.0, constraint=0.01),
-    "boft": AlgoSettings("boft", 4, 2.0, 4, 2.0),
+    "lora": AlgoSettings("lora", 4, 2.0),
+    "lora rs": AlgoSettings("lora", 4, 2.0, rs_lora=True),
+    "lora tucker": AlgoSettings("lora", 4, 2.0, tucker=True),
+    "dora": AlgoSettings("lora", 4, 2.0, dora=True),
+    "loha": AlgoSettings("loha", 3, 2.0),
+    "loha tucker": AlgoSettings("loha", 3, 2.0, tucker=True),
+    "loha dora": AlgoSettings("loha", 3, 2.0, dora=True),
+    "lokr": AlgoSettings("lokr", 1, 0.5),
+    "lokr whole": AlgoSettings("lokr", 8, 2.0),
+    "lokr whole rs": AlgoSettings("lokr", 8, 2.0, rs_lora=True),
+    "lokr factor 2": AlgoSettings("lokr", 1, 0.5, factor=2, decompose_both=True),
+    "ia3": AlgoSettings("ia3", 4, 2.0),
+    "dylora": AlgoSettings("dylora", 4, 2.0, block_size=2),
+    "full": AlgoSettings("full", 4, 2.0),
+    "glora": AlgoSettings("glora", 4, 2.0),
+    "glora rs": AlgoSettings("glora", 4, 2.0, rs_lora=True),
+    "diag-oft": AlgoSettings("diag-oft", 4, 2.0),
+    "diag-oft constraint": AlgoSettings("diag-oft", 4, 2.0, constraint=0.01),
+    "boft": AlgoSettings("boft", 4, 2.0),
 }
 
 
 def trainable(settings: AlgoSettings, module: nn.Module, path: str = "mid_block.to_k") -> TrainableLayer:
     """One layer, every parameter moved away from its initial value."""
     name = LayerName("unet", path)
-    network = build_network({name: Target(name, module)}, settings, 3, CPU)
+    network = build_network({name: Recipe(Target(name, module), settings)}, 3, CPU)
     chance = torch.Generator().manual_seed(1)
     for parameter in network.layers[0].parameters:
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=chance)
     return network.layers[0]
+
+
+def chosen(model: TinyModel, settings: AlgoSettings, conv: bool = False) -> dict[LayerName, Recipe]:
+    """Recipes of the UNet's layers."""
+    layers = LayerChoice(["unet"], conv=conv).choose(model.targets(), "sd1")
+    return {layer: Recipe(one.target, settings) for layer, one in layers.items()}
 
 
 def an_input(module: nn.Module) -> Tensor:
@@ -121,8 +128,7 @@ def test_network_starts_as_the_identity(settings: str, tiny: TinyModel) -> None:
     noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     cond = tiny.encode_prompts(["a cat"])
     before = tiny.predict(noisy, torch.tensor([10]), cond)
-    chosen = LayerChoice(["unet"], conv=True).choose(tiny.targets())
-    with build_network(chosen, SETTINGS[settings], 0, CPU):
+    with build_network(chosen(tiny, SETTINGS[settings], conv=True), 0, CPU):
         after = tiny.predict(noisy, torch.tensor([10]), cond)
     tolerance = 1e-4 if "dora" in settings or "oft" in settings else 0.0
     torch.testing.assert_close(after, before, rtol=0, atol=tolerance)
@@ -133,8 +139,7 @@ def test_detaching_is_exact_also_after_an_error(tiny: TinyModel) -> None:
     cond = tiny.encode_prompts(["a cat"])
     before = tiny.predict(noisy, timesteps, cond)
     members = {name: set(vars(module)) for name, module in tiny.unet.named_modules()}
-    chosen = LayerChoice(["unet"]).choose(tiny.targets())
-    network = build_network(chosen, SETTINGS["lora"], 0, CPU)
+    network = build_network(chosen(tiny, SETTINGS["lora"]), 0, CPU)
     for layer in network:
         layer.module.lora_up.weight.data.fill_(0.1)
     with pytest.raises(ZeroDivisionError), network:
@@ -146,21 +151,20 @@ def test_detaching_is_exact_also_after_an_error(tiny: TinyModel) -> None:
 
 
 def test_initial_values_depend_on_seed_and_name_only(tiny: TinyModel) -> None:
-    chosen = LayerChoice(["unet"]).choose(tiny.targets())
+    recipes = chosen(tiny, SETTINGS["lora"])
     state = torch.random.get_rng_state()
-    one = build_network(chosen, SETTINGS["lora"], 5, CPU)
+    one = build_network(recipes, 5, CPU)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.rand(3)
-    few = build_network(dict(list(chosen.items())[7:9]), SETTINGS["lora"], 5, CPU)
-    other = build_network(chosen, SETTINGS["lora"], 6, CPU)
+    few = build_network(dict(list(recipes.items())[7:9]), 5, CPU)
+    other = build_network(recipes, 6, CPU)
     down = [layer.module.lora_down.weight for layer in one][7]
     assert torch.equal(down, few.layers[0].module.lora_down.weight)
     assert not torch.equal(down, other.layers[7].module.lora_down.weight)
 
 
 def test_dylora_draws_one_block_per_layer_and_step(tiny: TinyModel) -> None:
-    chosen = LayerChoice(["unet"]).choose(tiny.targets())
-    network = build_network(chosen, SETTINGS["dylora"], 0, CPU)
+    network = build_network(chosen(tiny, SETTINGS["dylora"]), 0, CPU)
     network.begin_step(torch.Generator().manual_seed(1))
     first = [layer.block for layer in network]
     assert set(first) == {0, 1}
@@ -179,7 +183,7 @@ def test_small_change_survives_a_half_precision_base() -> None:
     x = torch.ones(1, 12, dtype=torch.bfloat16)
     wanted = x.float() @ layer.delta().T
     with torch.no_grad():
-        added = layer.algo.added(layer, x).float()
+        added = layer.algo.forward(layer, x, torch.zeros(1, 8, dtype=torch.bfloat16)).float()
         lost = (layer.module(x) - module(x)).float()
     scale = float(wanted.abs().max())
     assert (added - wanted).abs().max() < 0.02 * scale

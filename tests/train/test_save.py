@@ -17,8 +17,9 @@ from lib_lyco.errors import FileError, TrainingError
 from lib_lyco.naming.kohya import kohya_stem
 from lib_lyco.network.load import load_network
 from lib_lyco.train.export import compare, export_tensors
+from lib_lyco.train.layer import AlgoSettings
 from lib_lyco.train.layer_choice import LayerChoice
-from lib_lyco.train.network import AlgoSettings, TrainableNetwork, build_network
+from lib_lyco.train.network import Recipe, TrainableNetwork, build_network
 from lib_lyco.train.save import Saver
 from tests.train.test_network import SETTINGS
 from tests.train.tiny import TinyModel
@@ -28,8 +29,10 @@ METADATA = {"ss_base_model_version": "sd_v1", "ss_v2": "False"}
 
 def trained_network(model: TinyModel, settings: AlgoSettings, conv: bool = True) -> TrainableNetwork:
     """A network whose parameters are all off their initial values."""
-    choice = LayerChoice(["unet", "te1"], conv=conv, ia3=settings.algo == "ia3")
-    network = build_network(choice.choose(model.targets()), settings, 1, torch.device("cpu"))
+    choice = LayerChoice(["unet", "te1"], conv=conv, preset="ia3" if settings.algo == "ia3" else "")
+    chosen = choice.choose(model.targets(), "sd1")
+    recipes = {layer: Recipe(one.target, settings) for layer, one in chosen.items()}
+    network = build_network(recipes, 1, torch.device("cpu"))
     chance = torch.Generator().manual_seed(1)
     for layer in network:
         for parameter in layer.parameters:
