@@ -168,7 +168,7 @@ def print_times(times: Times, num_files: int) -> None:
     print("| | wall | CPU |\n|---|---|---|")
     for step, seconds in times.items():
         wall, cpu = (statistics.median(column) for column in zip(*seconds, strict=True))
-        rate = f" ({num_files / cpu:.0f} files/s)" if "cold" in step else ""
+        rate = f" ({num_files / cpu:.0f} files/s)" if step.endswith(": cold") else ""
         print(f"| {step} | {wall * 1e3:.1f} ms | {cpu * 1e3:.1f} ms{rate} |")
 
 
