@@ -51,7 +51,7 @@ lyco.Strip = class {
     }
 
     showXray() {
-        lyco.showXray(this.known().map(({card_id, te, unet}) => ({id: card_id, te, unet})));
+        lyco.showXray(this.known().map((tag) => ({id: tag.card_id, te: tag.te, unet: lyco.mostStrength(tag)})));
     }
 
     async loadPresets() {
@@ -174,7 +174,7 @@ lyco.Row = class {
         const {tag} = this;
         const told = tag.problem?.replace(`${tag.text}: `, "") ?? applied?.problem;
         const problem = tag.card_id === null && !tag.problem ? lyco.say("There is no network of this name.") : lyco.sayMade(told);
-        const done = applied && !isMuted ? lyco.say("applied {applied} of {total}", applied) : "";
+        const done = applied?.total && !isMuted ? lyco.say("applied {applied} of {total}", applied) : "";
         this.state.textContent = [isMuted ? lyco.say("muted") : done, problem].filter(Boolean).join(": ");
         this.state.title = this.state.textContent;
         this.state.classList.toggle("lyco-problem", Boolean(problem));
@@ -250,6 +250,12 @@ lyco.Row = class {
         const strength = muted ? {te: String(lyco.option("extra_networks_default_multiplier", 1)), unet: null} : {};
         return this.set({...back, ...strength});
     }
+};
+
+/** The UNet's strength, of one that changes by step the one that is farthest from 0. */
+lyco.mostStrength = function(tag) {
+    const values = (tag.schedule ?? []).map(([, value]) => value);
+    return values.reduce((most, value) => Math.abs(value) > Math.abs(most) ? value : most, tag.unet);
 };
 
 /** A strength over the steps, as small as a word. `points`: [position, value], in fractions or in steps. */

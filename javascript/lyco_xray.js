@@ -71,5 +71,9 @@ lyco.readSvg = function(text) {
             }
         }
     }
+    for (const element of read.querySelectorAll("title, text")) {
+        element.textContent = lyco.sayMade(element.textContent);
+    }
+    read.setAttribute("aria-label", lyco.sayMade(read.getAttribute("aria-label")) ?? lyco.say("X-ray"));
     return read.localName === "svg" ? document.importNode(read, true) : null;
 };

@@ -55,6 +55,7 @@ def _row(one: TagOutcome, hires: bool, card_id: CardIdOf) -> dict[str, Any]:
 def _failed(error: LycoError, card_id: CardIdOf) -> dict[str, Any]:
     """A tag that asks for nothing: its error begins with where it stands."""
     tags = place_tags(error.where)
+    place = " ".join(f"{error.where}: ".split())
     tag = tags[0].tag if tags and tags[0].start == 0 else None
     name = tag.name.strip() if tag else ""
     return {
@@ -65,7 +66,7 @@ def _failed(error: LycoError, card_id: CardIdOf) -> dict[str, Any]:
         "unet": 0.0,
         "applied": 0,
         "total": 0,
-        "problem": one_line(error),
+        "problem": one_line(error).removeprefix(place).strip(),
     }
 
 

@@ -29,7 +29,8 @@ def draw_xray(found: Xray) -> str:
     for pair in pairs:
         mine = [overlap for overlap in found.overlaps if (overlap.first, overlap.second) == pair]
         rows.append(_overlap_row(f"{pair[0]} / {pair[1]}", mine, blocks, len(rows)))
-    width, height = _LABEL + _CELL * len(blocks), _HEAD + _ROW * len(rows) + _GAP
+    # the last block's name leans out
+    width, height = _LABEL + _CELL * len(blocks) + _CELL, _HEAD + _ROW * len(rows) + _GAP
     head = "".join(
         f'<text transform="translate({_LABEL + _CELL * at + _CELL // 2 + 4} {_HEAD - 6}) rotate(-60)"'
         f' font-size="10">{escape(block)}</text>'

@@ -90,6 +90,25 @@ def test_names_and_numbers_stay_in_the_sentence(japanese: Page) -> None:
     assert told == "a {b} と c. D は IN01 で打ち消し合います（コサイン最小 -0.51）。"
 
 
+def test_an_x_ray_is_japanese(api: FakeApi, japanese: Page) -> None:
+    api.xray = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    api.xray["svg"] = (
+        '<svg xmlns="http://www.w3.org/2000/svg" aria-label="Nothing remarkable was found.">'
+        "<text>together</text><g><title>a b IN01: 12.5% of the base model</title></g>"
+        "<g><title>a / b IN01: cosine -0.50</title></g></svg>"
+    )
+    picker = Picker(japanese)
+    picker.prompt.fill("<lora:ink:1>")
+    picker.strip.get_by_role("button", name="すべてのX線").click()
+    drawing = japanese.get_by_role("dialog").locator(".lyco-drawing svg")
+    expect(drawing.locator("text")).to_have_text("合計")
+    assert drawing.locator("title").all_text_contents() == [
+        "a b IN01: ベースモデルの 12.5%",
+        "a / b IN01: コサイン -0.50",
+    ]
+    assert drawing.get_attribute("aria-label") == "目立つものはありません。"
+
+
 def test_the_page_is_japanese(api: FakeApi, japanese: Page) -> None:
     problem = (
         "The file is truncated: got 4096 bytes; expected 37861176 bytes. Copy or download the file again."

@@ -128,6 +128,13 @@ def test_a_schedule_is_written_and_drawn(strip: Picker) -> None:
     strip.wait_for_prompt("<lora:ink:1>")
 
 
+def test_the_x_ray_of_a_schedule_is_at_its_strongest(api: FakeApi, strip: Picker) -> None:
+    strip.prompt.fill("<lora:ink:1:unet=0@0,-1.5@0.5,1@1> <lora:people/cat:0.5>")
+    strip.strip.get_by_role("button", name="X-ray of all").click()
+    expect(strip.page.get_by_role("dialog")).to_be_visible()
+    assert any(asked.startswith("GET xray") and asked.endswith("unet=-1.5,0.5") for asked in api.asked)
+
+
 def test_the_text_between_stays_as_it_is(strip: Picker) -> None:
     text = "(a:1.2) [b|c]\n<lora:ink:1>\n\n <lora:people/cat:1> 🎨 {x} "
     strip.prompt.fill(text)

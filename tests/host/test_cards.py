@@ -245,6 +245,8 @@ def test_the_strip_tells_what_became_of_each_tag(host: Host) -> None:
     assert (row["te"], row["unet"], row["applied"], row["total"]) == (0.5, 1.0, 9, 9)
     assert (row["card_id"], row["problem"]) == (card(host, "alpha")["id"], None)
     assert rows["alfa"]["tag"] == "<lora:alfa>" and "alpha" in rows["alfa"]["problem"]
+    # the row says which tag it is
+    assert rows["alfa"]["problem"].startswith("There is no network called 'alfa'")
     assert rows["beta"]["tag"] == "<lora:beta:a:b:c:d>" and rows["beta"]["applied"] == 0
     names = {one["name"]: one["weights"] for one in host.request("GET", "/lyco/presets")["blocks"]}
     assert names["NONE"] == {} and set(names["ALL"].values()) == {1.0}
