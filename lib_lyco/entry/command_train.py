@@ -30,7 +30,7 @@ from lib_lyco.train.events import (
     Step,
     Validated,
 )
-from lib_lyco.train.precision import DTYPES
+from lib_lyco.train.precision import DTYPES, choose_precision
 from lib_lyco.train.run import train
 
 
@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
     flags = flag_values(arguments)
     config = load_config(arguments.config).replaced(**flags) if arguments.config else make_config(flags)
     device = pick_device(arguments.device)
-    model = load_model(config.base_model or checkpoint(), device, DTYPES[config.precision])
+    dtype = DTYPES[choose_precision(config.precision, device)]
+    model = load_model(config.base_model or checkpoint(), device, dtype)
     control = Control()
     with stopping_on_interrupt(control):
         show(train(config, model, control))

@@ -52,9 +52,10 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
         self.check_captions()
         self.check_description()
         self.check_images()
+        self.check_model()
         self.check_network()
         self.check_objective()
-        self.check_optimisation()
+        self.check_optimisation(self.algo)
         self.check_saving()
 
     def replaced(self, **values: Any) -> TrainConfig:

@@ -12,9 +12,6 @@ from lib_lyco.train.metadata import BaseFacts
 from lib_lyco.train.option import declarations
 from lib_lyco.train.plan import Plan
 
-_UNENDING = ("constant", "constant_with_warmup")
-"""Schedules whose learning rate does not depend on when the run ends."""
-
 
 def run_identity(config: TrainConfig, plan: Plan, base: BaseFacts) -> dict[str, str]:
     """Name -> value of everything a resumed run must have in common with the one it goes on from.
@@ -27,7 +24,7 @@ def run_identity(config: TrainConfig, plan: Plan, base: BaseFacts) -> dict[str, 
         for declaration in declarations(TrainConfig)
         if not declaration.option.free
     }
-    total = {} if config.scheduler in _UNENDING else {"total steps": str(plan.total_steps)}
+    total = {"total steps": str(plan.total_steps)} if config.depends_on_length else {}
     return {**options, **total, "images": _images(plan), "base model": _base(base)}
 
 

@@ -18,6 +18,7 @@ from lib_lyco.files.metadata import write_value
 from lib_lyco.models.base import Prediction
 from lib_lyco.naming.layer import Family
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.optimisers import find_recipe
 from lib_lyco.train.plan import Plan
 from lib_lyco.train.seed import derived_seed
 
@@ -130,18 +131,21 @@ def _network(config: TrainConfig) -> dict[str, Any]:
         "ss_network_alpha": config.alpha,
         "ss_network_dropout": None,
         "ss_network_args": args,
-        "ss_scale_weight_norms": None,
+        "ss_scale_weight_norms": config.scale_weight_norms or None,
     }
 
 
 def _optimisation(config: TrainConfig, plan: Plan) -> dict[str, Any]:
+    recipe = find_recipe(config.optimizer_type)
+    arguments = ",".join(f"{name}={value}" for name, value in config.optimiser_arguments.items())
+    text_rates: Any = config.te_learning_rate if len(config.te_learning_rate) != 1 else config.te_rates[0]
     return {
         "ss_learning_rate": config.learning_rate,
         "ss_unet_lr": config.unet_learning_rate,
-        "ss_text_encoder_lr": config.te_learning_rate,
-        "ss_optimizer": f"torch.optim.adamw.AdamW(weight_decay={config.weight_decay})",
+        "ss_text_encoder_lr": list(text_rates) if isinstance(text_rates, tuple) else text_rates,
+        "ss_optimizer": f"{recipe.module}.{recipe.name}" + (f"({arguments})" if arguments else ""),
         "ss_lr_scheduler": config.scheduler,
-        "ss_lr_warmup_steps": config.warmup_steps,
+        "ss_lr_warmup_steps": config.warmup_steps or config.warmup_share,
         "ss_max_train_steps": plan.total_steps,
         "ss_num_epochs": plan.epochs,
         "ss_num_batches_per_epoch": plan.order.num_batches,
@@ -151,26 +155,30 @@ def _optimisation(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_seed": config.seed,
         "ss_lowram": False,
         "ss_mixed_precision": _PRECISIONS[config.precision],
-        "ss_full_fp16": False,
-        "ss_fp8_base": False,
+        "ss_full_fp16": config.full_half and config.precision == "fp16",
+        "ss_full_bf16": config.full_half and config.precision == "bf16",
+        "ss_fp8_base": config.fp8_base,
     }
 
 
 def _objective(config: TrainConfig) -> dict[str, Any]:
-    off = (
-        "ss_noise_offset",
-        "ss_multires_noise_iterations",
-        "ss_multires_noise_discount",
-        "ss_adaptive_noise_scale",
-        "ss_ip_noise_gamma",
-        "ss_huber_schedule",
-        "ss_huber_c",
-    )
-    return dict.fromkeys(off) | {
+    huber = config.loss_type in ("huber", "smooth_l1")
+    multires = config.multires_noise_iterations > 0
+    return {
+        "ss_noise_offset": config.noise_offset or None,
+        "ss_noise_offset_random_strength": config.noise_offset_random_strength,
+        "ss_adaptive_noise_scale": config.adaptive_noise_scale or None,
+        "ss_multires_noise_iterations": config.multires_noise_iterations or None,
+        "ss_multires_noise_discount": config.multires_noise_discount if multires else None,
+        "ss_ip_noise_gamma": config.ip_noise_gamma or None,
+        "ss_ip_noise_gamma_random_strength": config.ip_noise_gamma_random_strength,
+        "ss_huber_schedule": config.huber_schedule if huber else None,
+        "ss_huber_c": config.huber_c if huber else None,
+        "ss_huber_scale": config.huber_scale if huber else None,
         "ss_min_snr_gamma": config.min_snr_gamma or None,
-        "ss_zero_terminal_snr": False,
-        "ss_debiased_estimation": False,
-        "ss_loss_type": "l2",
+        "ss_zero_terminal_snr": config.zero_terminal_snr,
+        "ss_debiased_estimation": config.debiased_estimation_loss,
+        "ss_loss_type": config.loss_type,
         "ss_prior_loss_weight": 1.0,
     }
 

@@ -12,11 +12,13 @@ from lib_lyco.errors import ConfigError
 
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = tuple(DTYPES)
+AUTO = "auto"
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The compute dtype on a device. Adapters, gradients and loss are float32 in all of them."""
+    """The compute dtype on a device. The loss is float32 in all of them."""
 
     dtype: torch.dtype
     device_type: str
@@ -31,6 +33,28 @@ class Precision:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device_type, dtype=self.dtype)
+
+
+def choose_precision(name: str, device: torch.device, loaded: torch.dtype = torch.float32) -> str:
+    """The precision that a name stands for; for auto the best one for a device.
+
+    A model that was loaded in half precision keeps its dtype: another one would cast all of its weights
+    in every step.
+
+    Args:
+        name: Of `PRECISIONS`, or auto.
+        device: Where the model is.
+        loaded: The dtype it is loaded in; float32 also for one that is not loaded yet.
+    """
+    if name != AUTO:
+        return name
+    if loaded == torch.float16 and device.type == "cpu" and not _cpu_computes_fp16():
+        return "bf16"
+    if loaded != torch.float32:
+        return _NAMES.get(loaded, "fp32")
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
 def make_precision(name: str, device: torch.device, model_dtype: torch.dtype) -> Precision:

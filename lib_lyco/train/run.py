@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.average import Average
 from lib_lyco.train.compose.data import make_latents, make_source, plan_run
-from lib_lyco.train.compose.network import learns_text, make_network
+from lib_lyco.train.compose.model import halve, settle
+from lib_lyco.train.compose.network import base_networks, learns_text, make_network
 from lib_lyco.train.compose.objective import make_objective
 from lib_lyco.train.compose.optimisation import make_optimisation
 from lib_lyco.train.compose.saving import make_facts, make_saver, make_saving, make_states
+from lib_lyco.train.compose.text import make_texts, make_variations
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event
@@ -20,10 +23,9 @@ from lib_lyco.train.identity import run_identity
 from lib_lyco.train.loop import Run, run_loop
 from lib_lyco.train.metadata import network_metadata, progress_metadata
 from lib_lyco.train.precision import make_precision
-from lib_lyco.train.prepare import prepared
+from lib_lyco.train.prepare import compact, prepared
 from lib_lyco.train.recovery import Recovery
 from lib_lyco.train.step import Learning
-from lib_lyco.train.text import Texts
 
 
 def train(
@@ -47,16 +49,19 @@ def train(
         FileError: The network cannot be written.
         MissingPackageError: lycoris-lora cannot be imported.
     """
+    config, model = settle(config, model)
     plan = plan_run(config)
     base = make_facts(config, model)
     states = make_states(config, run_identity(config, plan, base))
     resumed = states.find(config.resume)
     started_at = resumed.started_at if resumed else clock()
     precision = make_precision(config.precision, model.device, model.dtype)
-    with prepared(model, config.gradient_checkpointing):
-        network = make_network(config, model)
+    with prepared(model, config.gradient_checkpointing), base_networks(config, model):
+        network = make_network(config, model, bool(resumed))
+        halve(config, network)
         source = make_source(config, plan)
-        optimisation = make_optimisation(config, network, plan, precision)
+        optimisation = make_optimisation(config, model, network, plan, precision)
+        plan = replace(plan, notes=(*plan.notes, *optimisation.notes))
         if resumed:
             network.load(resumed.network)
             optimisation.load(resumed.optimisation)
@@ -64,7 +69,7 @@ def train(
         if resumed and average:
             average.load(resumed.average)
         fixed = network_metadata(config, plan, base, started_at)
-        texts = Texts(model, config.clip_skip, learning=learns_text(network))
+        texts = make_texts(config, model, plan, learns_text(network))
         saver = make_saver(
             config, model, network, partial(_metadata, fixed, clock if config.metadata else None)
         )
@@ -74,8 +79,9 @@ def train(
             plan=plan,
             source=source,
             latents=make_latents(config, model, source),
+            variations=make_variations(config, plan),
             texts=texts,
-            objective=make_objective(config, model, network, texts.conds),
+            objective=make_objective(config, model, network, texts.of),
             optimisation=optimisation,
             precision=precision,
             gradient_checkpointing=config.gradient_checkpointing,
@@ -88,7 +94,7 @@ def train(
             resumed=resumed,
             recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),
         )
-        with network:
+        with compact(model, config.fp8_base), network:
             yield from run_loop(run, control or Control())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -143,7 +142,8 @@ class Writer:
         changes = [(change.step, str(change)) for change in self.progress.changes]
         notes = {CHANGES_KEY: json.dumps(changes)} if changes else {}
         where = suffix, self.progress.step, self.progress.epoch, notes
-        with average.applied() if average and not saving.average_beside else nullcontext():
+        trained = self.learning.optimisation.averaged
+        with average.applied() if average and not saving.average_beside else trained():
             path = saving.saver.save(*where)
         if average and saving.average_beside:
             with average.applied():

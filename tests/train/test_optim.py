@@ -1,4 +1,4 @@
-"""Schedules against transformers' own; updates, clipping and loss scaling."""
+"""Updates, clipping, freezing and loss scaling, against torch's optimiser and transformers' schedule."""
 
 from __future__ import annotations
 
@@ -10,34 +10,9 @@ import torch
 from torch import nn
 from transformers import get_scheduler
 
-from lib_lyco.errors import ConfigError
-from lib_lyco.train.optim import Group, LossScaler, Optimisation, schedule_factor
-
-
-@pytest.mark.parametrize(
-    ("name", "warmup"),
-    [
-        ("constant", 0),
-        ("constant_with_warmup", 0),
-        ("constant_with_warmup", 3),
-        ("cosine", 0),
-        ("cosine", 3),
-    ],
-)
-def test_schedule_is_transformers(name: str, warmup: int) -> None:
-    total = 11
-    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs: Any = get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=total)
-    ours = schedule_factor(name, warmup, total)
-    for step in range(total):
-        assert ours(step) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
-        optimiser.step()
-        theirs.step()
-
-
-def test_unknown_schedule_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="cosin"):
-        schedule_factor("cosin", 0, 1)
+from lib_lyco.train.optim import Group, Limits, LossScaler, Optimisation
+from lib_lyco.train.optimisers import OptimiserChoice, build_optimiser
+from lib_lyco.train.schedules import Factor, ScheduleSettings, schedule_factor
 
 
 def two_groups() -> tuple[list[nn.Parameter], list[Group]]:
@@ -46,9 +21,21 @@ def two_groups() -> tuple[list[nn.Parameter], list[Group]]:
     return parameters, [Group(n, [p], r) for (n, r), p in zip(rates, parameters, strict=True)]
 
 
+def adamw(
+    groups: list[Group],
+    factor: Factor = lambda _: 1.0,
+    limits: Limits | None = None,
+    scaler: LossScaler | None = None,
+    **arguments: Any,
+) -> Optimisation:
+    given = [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups]
+    built = build_optimiser(OptimiserChoice("AdamW", arguments), given, torch.device("cpu"))
+    return Optimisation(groups, factor, built, limits, scaler)
+
+
 def test_update_is_adamw_with_the_schedule() -> None:
     parameters, groups = two_groups()
-    ours = Optimisation(groups, schedule_factor("cosine", 0, 4), weight_decay=0.1, max_grad_norm=0.0)
+    ours = adamw(groups, schedule_factor(ScheduleSettings("cosine", 4)), weight_decay=0.1)
     twins = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))]
     theirs = torch.optim.AdamW(
         [{"params": [twins[0]], "lr": 1e-2}, {"params": [twins[1]], "lr": 1e-3}], weight_decay=0.1
@@ -69,7 +56,7 @@ def test_update_is_adamw_with_the_schedule() -> None:
 
 def test_long_gradient_is_shortened() -> None:
     parameter = nn.Parameter(torch.zeros(2))
-    ours = Optimisation([Group("unet", [parameter], 1.0)], lambda _: 1.0, 0.0, max_grad_norm=1.0)
+    ours = adamw([Group("unet", [parameter], 1.0)], limits=Limits(max_grad_norm=1.0))
     parameter.grad = torch.tensor([3.0, 4.0])
     gradient = parameter.grad
     ours.step(0)
@@ -78,7 +65,7 @@ def test_long_gradient_is_shortened() -> None:
 
 def test_gradient_that_is_not_finite_never_reaches_the_optimiser() -> None:
     parameters, groups = two_groups()
-    ours = Optimisation(groups, lambda _: 1.0, 0.0, 1.0)
+    ours = adamw(groups, limits=Limits(max_grad_norm=1.0))
     parameters[0].grad = torch.tensor([1.0, math.inf])
     parameters[1].grad = torch.ones(2)
     assert not ours.step(0)
@@ -89,7 +76,7 @@ def test_gradient_that_is_not_finite_never_reaches_the_optimiser() -> None:
 def test_loss_scale_halves_after_overflow_and_doubles_after_good_steps() -> None:
     parameter = nn.Parameter(torch.ones(1))
     scaler = LossScaler(scale=8.0, interval=2)
-    ours = Optimisation([Group("unet", [parameter], 1e-3)], lambda _: 1.0, 0.0, 0.0, scaler)
+    ours = adamw([Group("unet", [parameter], 1e-3)], scaler=scaler)
     ours.backward((parameter * 3).sum())
     assert parameter.grad is not None
     assert parameter.grad.item() == 24.0
@@ -105,3 +92,51 @@ def test_loss_scale_halves_after_overflow_and_doubles_after_good_steps() -> None
     assert scaler.scale == 8.0
     scaler.scale = 0.5
     assert not ours.tolerates_overflow
+
+
+def test_frozen_group_is_left_alone_and_gets_no_gradient() -> None:
+    """Also by weight decay and momentum, which would move it without a gradient."""
+    parameters, groups = two_groups()
+    stopping = [groups[0], Group("te1", [parameters[1]], 1e-1, until=2)]
+    ours = adamw(stopping, weight_decay=0.5)
+    seen: list[tuple[float, float]] = []
+    for step in range(4):
+        ours.begin_step(step)
+        loss = sum((parameter.sum() for parameter in parameters), torch.zeros(()))
+        ours.backward(loss)
+        assert (parameters[1].grad is None) == (step >= 2)
+        assert ours.learning_rates(step)["te1"] == (0.1 if step < 2 else 0.0)
+        ours.step(step)
+        seen.append((parameters[0][0].item(), parameters[1][0].item()))
+    going, frozen = zip(*seen, strict=True)
+    assert len(set(going)) == 4
+    assert frozen[0] > frozen[1] == frozen[2] == frozen[3]
+
+
+def test_going_back_before_the_stop_thaws() -> None:
+    parameters, groups = two_groups()
+    ours = adamw([groups[0], Group("te1", [parameters[1]], 1e-1, until=2)])
+    ours.begin_step(2)
+    assert not parameters[1].requires_grad
+    ours.begin_step(1)
+    assert parameters[1].requires_grad
+
+
+def test_weights_are_limited_after_each_update_only() -> None:
+    parameters, groups = two_groups()
+    calls: list[float] = []
+    ours = adamw(groups, limits=Limits(after_update=lambda: calls.append(parameters[0][0].item())))
+    for gradient in (1.0, math.nan):
+        for parameter in parameters:
+            parameter.grad = torch.full((2,), gradient)
+        ours.step(0)
+    assert calls == [pytest.approx(0.99, abs=1e-3)]
+
+
+def test_step_size_found_by_the_optimiser_is_shown() -> None:
+    parameters, groups = two_groups()
+    ours = adamw(groups)
+    for settings in ours.optimiser.param_groups:
+        settings["d"] = 1e-4
+    assert ours.learning_rates(0) == pytest.approx({"unet": 1e-6, "te1": 1e-7})
+    del parameters

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.models.base import BaseModel, Cond, NoiseSchedule, Prediction
@@ -65,20 +63,8 @@ def make_objective(
         schedule=changed,
         weighting=unchanged if config.zero_terminal_snr_weights == "kohya" else None,
         preservation=preservation,
-        without_network=partial(_suspended, network),
+        without_network=network.muted,
     )
-
-
-@contextmanager
-def _suspended(network: TrainableNetwork) -> Generator[None]:
-    """Takes an attached network off, and puts it on again."""
-    for layer in network:
-        layer.detach()
-    try:
-        yield
-    finally:
-        for layer in network:
-            layer.attach()
 
 
 def _check_prediction(config: TrainConfig, prediction: Prediction) -> None:
