@@ -50,6 +50,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
             value = checked(declaration, getattr(self, declaration.name))
             object.__setattr__(self, declaration.name, value)
         self.check_captions()
+        self.check_data()
         self.check_description()
         self.check_images()
         self.check_model()

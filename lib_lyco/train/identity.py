@@ -10,6 +10,7 @@ from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.metadata import BaseFacts
 from lib_lyco.train.option import declarations
+from lib_lyco.train.options.subset import SubsetOptions
 from lib_lyco.train.plan import Plan
 
 
@@ -25,16 +26,34 @@ def run_identity(config: TrainConfig, plan: Plan, base: BaseFacts) -> dict[str, 
         if not declaration.option.free
     }
     total = {"total steps": str(plan.total_steps)} if config.depends_on_length else {}
-    return {**options, **total, "images": _images(plan), "base model": _base(base)}
+    return {**options, **total, "images": _images(config, plan), "base model": _base(base)}
 
 
-def _images(plan: Plan) -> str:
-    """A digest of every image's name, size in pixels and bytes, caption and repeats, and their number."""
+def _images(config: TrainConfig, plan: Plan) -> str:
+    """A digest of every image's name, size in pixels and bytes, caption, repeats and own options, and
+    their number."""
     digest = hashlib.blake2b(digest_size=8)
-    for record in plan.records:
+    shared = {one.name: getattr(config, one.name, one.default) for one in _SUBSET_OPTIONS}
+    own = {id(record.subset): _own(record.subset, shared) for record in plan.records}
+    for record, repeats in zip(plan.records, plan.order.repeats, strict=True):
         facts = (record.folder, record.path.name, record.path.stat().st_size, record.size)
-        digest.update(repr((*facts, record.caption, record.repeats)).encode())
+        digest.update(repr((*facts, record.caption, repeats, *own[id(record.subset)])).encode())
+        if record.subset.mask_folder:
+            mask = find_mask(Path(record.subset.mask_folder), record)
+            digest.update(repr(mask.stat().st_size).encode())
+    datasets, turns = [(one.resolution, one.batch_size) for one in plan.datasets], plan.order.turns
+    if len(datasets) > 1 or turns:
+        digest.update(repr((datasets, plan.order.pools, turns)).encode())
     return f"{len(plan.records)} images, {digest.hexdigest()}"
+
+
+_SUBSET_OPTIONS = tuple(one for one in declarations(SubsetOptions) if not one.option.free)
+
+
+def _own(subset: SubsetOptions, shared: Mapping[str, object]) -> tuple[str, ...]:
+    """What the subset has that differs from the run."""
+    values = {name: getattr(subset, name) for name in shared}
+    return tuple(f"{name}={value!r}" for name, value in values.items() if value != shared[name])
 
 
 def _base(base: BaseFacts) -> str:

@@ -148,7 +148,7 @@ def _optimisation(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_lr_warmup_steps": config.warmup_steps or config.warmup_share,
         "ss_max_train_steps": plan.total_steps,
         "ss_num_epochs": plan.epochs,
-        "ss_num_batches_per_epoch": plan.order.num_batches,
+        "ss_num_batches_per_epoch": plan.order.num_batches(0),
         "ss_gradient_checkpointing": config.gradient_checkpointing,
         "ss_gradient_accumulation_steps": config.accumulation,
         "ss_max_grad_norm": config.max_grad_norm,
@@ -179,7 +179,7 @@ def _objective(config: TrainConfig) -> dict[str, Any]:
         "ss_zero_terminal_snr": config.zero_terminal_snr,
         "ss_debiased_estimation": config.debiased_estimation_loss,
         "ss_loss_type": config.loss_type,
-        "ss_prior_loss_weight": 1.0,
+        "ss_prior_loss_weight": config.prior_loss_weight,
     }
 
 
@@ -201,8 +201,8 @@ def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_max_token_length": None,
         "ss_clip_skip": config.clip_skip if config.clip_skip > 1 else None,
         "ss_cache_latents": config.latent_cache != "off",
-        "ss_num_train_images": plan.samples_per_epoch,
-        "ss_num_reg_images": 0,
+        "ss_num_train_images": sum(count.num_samples for count in plan.datasets),
+        "ss_num_reg_images": sum(count.num_reg_samples for count in plan.datasets),
         "ss_batch_size_per_device": config.batch_size,
         "ss_total_batch_size": config.batch_size,
         "ss_resolution": f"({width}, {height})",
@@ -216,17 +216,20 @@ def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_min_bucket_reso": config.bucket_min,
         "ss_max_bucket_reso": config.bucket_max,
         "ss_bucket_info": {"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)},
-        "ss_reg_dataset_dirs": "{}",
-        "ss_dataset_dirs": _folders(plan),
+        "ss_reg_dataset_dirs": _folders(plan, regularisation=True),
+        "ss_dataset_dirs": _folders(plan, regularisation=False),
         "ss_tag_frequency": _tag_frequency(plan),
     }
 
 
-def _folders(plan: Plan) -> dict[str, dict[str, int]]:
-    folders: dict[str, dict[str, int]] = {}
-    for record in plan.records:
-        entry = folders.setdefault(record.folder, {"n_repeats": record.repeats, "img_count": 0})
-        entry["img_count"] += 1
+def _folders(plan: Plan, regularisation: bool) -> dict[str, dict[str, float]]:
+    folders: dict[str, dict[str, float]] = {}
+    for index, record in enumerate(plan.records):
+        if record.subset.regularisation == regularisation:
+            repeats = record.subset.repeats or plan.order.repeats[index]
+            number = int(repeats) if repeats == int(repeats) else repeats
+            entry = folders.setdefault(record.folder, {"n_repeats": number, "img_count": 0})
+            entry["img_count"] += 1
     return folders
 
 

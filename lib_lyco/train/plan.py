@@ -1,56 +1,122 @@
-"""The numbers of a run before it runs: images, buckets, batches, steps."""
+"""The numbers of a run before it runs: images, buckets, batches, steps, and the sum that leads to them."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lib_lyco.train.data.bucket import Bucketing, Placement, Size
-from lib_lyco.train.data.order import Order
-from lib_lyco.train.data.record import ImageRecord, Scan
+from lib_lyco.train.data.order import Order, Pool, Turn
+from lib_lyco.train.data.record import ImageRecord, Subset
+from lib_lyco.train.data.showings import Showings, count_showings
+from lib_lyco.train.notes import bucket_notes, caption_notes, regularisation_note, transparency_notes
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Subsets whose images share buckets and batches."""
+
+    subsets: Sequence[Subset]
+    bucketing: Bucketing
+    batch_size: int
+    default_repeats: float
+    """Of subsets that do not say."""
+
+
+@dataclass(frozen=True)
+class DatasetCount:
+    """The numbers of one dataset, of its first epoch."""
+
+    resolution: Size
+    batch_size: int
+    num_images: int
+    """Training images."""
+    num_samples: int
+    """Showings of them."""
+    num_reg_images: int
+    """Regularisation images that are used."""
+    num_reg_samples: int
+    num_buckets: int
+    num_batches: int
+
+    def __str__(self) -> str:
+        width, height = self.resolution
+        parts = f"{self.num_images} images make {self.num_samples} samples"
+        if self.num_reg_images:
+            parts += (
+                f" + {self.num_reg_images} regularisation images make {self.num_reg_samples}"
+                f" = {self.num_samples + self.num_reg_samples}"
+            )
+        return (
+            f"{parts}; resolution {width}x{height}, {self.num_buckets} buckets, "
+            f"batch size {self.batch_size}: {self.num_batches} batches per epoch"
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run will do, and the sum that leads to its steps."""
 
-    records: tuple[ImageRecord, ...]
-    placements: tuple[Placement, ...]
+    records: Sequence[ImageRecord]
+    placements: Sequence[Placement]
     """One per record."""
     order: Order
+    datasets: Sequence[DatasetCount]
     accumulation: int
     epochs: int
     total_steps: int
+    epoch_ends: Sequence[int]
+    """Steps that are done when an epoch is, of each epoch; the last may be more than `total_steps`."""
     notes: tuple[str, ...]
     """What the user should know before starting."""
 
     @property
     def samples_per_epoch(self) -> int:
-        """Showings of images in one epoch."""
-        return sum(record.repeats for record in self.records)
+        """Showings of images in the first epoch; with fractions of repeats others differ a little."""
+        return sum(self.order.samples(0).values())
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates in one epoch: ceil(batches / accumulation)."""
-        return -(-self.order.num_batches // self.accumulation)
+        """Updates in the first epoch, ceil(batches / accumulation); see `samples_per_epoch`."""
+        return self.epoch_ends[0]
+
+    def position(self, step: int) -> tuple[int, int]:
+        """Epoch, from 0, and steps done in it, when `step` steps of the run are done.
+
+        At the end of an epoch that is the next one and 0.
+        """
+        epoch = bisect_left(self.epoch_ends, step + 1)
+        return epoch, step - (self.epoch_ends[epoch - 1] if epoch else 0)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch of the last step done, from 1; 0 before the first."""
+        return self.position(step - 1)[0] + 1 if step else 0
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch is whole when `step` steps are done."""
+        return step > 0 and self.position(step)[1] == 0
 
     @property
     def buckets(self) -> dict[Size, int]:
-        """Samples per epoch of each bucket."""
+        """Samples of each bucket in the first epoch, datasets together."""
         counts: Counter[Size] = Counter()
-        for record, placement in zip(self.records, self.placements, strict=True):
-            counts[placement.bucket] += record.repeats
+        for (_, bucket), count in self.order.samples(0).items():
+            counts[bucket] += count
         return dict(sorted(counts.items()))
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.records)} images, {self.samples_per_epoch} with repeats; "
-            f"{len(self.buckets)} buckets; "
-            f"batch size {self.order.batch_size}: {self.order.num_batches} batches per epoch; "
-            f"accumulation {self.accumulation}: {self.steps_per_epoch} steps per epoch; "
+        lines = [
+            f"dataset {number}: {count}" if len(self.datasets) > 1 else str(count)
+            for number, count in enumerate(self.datasets, 1)
+        ]
+        batches = sum(count.num_batches for count in self.datasets)
+        lines.append(
+            f"{batches} batches, accumulation {self.accumulation}: {self.steps_per_epoch} steps per epoch; "
             f"{self.epochs} epochs: {self.total_steps} steps"
         )
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -62,39 +128,73 @@ class Length:
     accumulation: int
 
 
-def make_plan(scan: Scan, bucketing: Bucketing, batch_size: int, seed: int, length: Length) -> Plan:
+def make_plan(datasets: Sequence[Dataset], notes: Iterable[str], seed: int, length: Length) -> Plan:
     """Places every image and counts the steps; `max_steps` overrides `epochs` and cuts the last one.
 
     Raises:
-        DataError: An image fits no bucket.
+        DataError: An image fits no bucket, or a dataset has nothing but regularisation images.
     """
-    placements = tuple(bucketing.placements([record.size for record in scan.records]))
-    order = Order(
-        buckets=[placement.bucket for placement in placements],
-        repeats=[record.repeats for record in scan.records],
-        batch_size=batch_size,
-        seed=seed,
-    )
-    per_epoch = -(-order.num_batches // length.accumulation)
-    total = length.max_steps or length.epochs * per_epoch
+    records: list[ImageRecord] = []
+    placements: list[Placement] = []
+    repeats: list[int] = []
+    pools: list[Pool] = []
+    turns: list[Turn] = []
+    shown: list[Showings] = []
+    for dataset in datasets:
+        start = len(records)
+        showings = count_showings(dataset.subsets, dataset.default_repeats, start)
+        shown.append(showings)
+        records += showings.records
+        placements += dataset.bucketing.placements([record.size for record in showings.records])
+        repeats += showings.repeats
+        turns += showings.turns
+        pools.append(Pool(range(start, len(records)), dataset.batch_size))
+    buckets = [placement.bucket for placement in placements]
+    order = Order(buckets, repeats, pools, seed, turns)
+    ends = _epoch_ends(order, length)
+    counts = [_count(order, number, *one) for number, one in enumerate(zip(datasets, shown, strict=True))]
+    total = length.max_steps or ends[-1]
     return Plan(
-        records=scan.records,
+        records=records,
         placements=placements,
         order=order,
+        datasets=counts,
         accumulation=length.accumulation,
-        epochs=-(-total // per_epoch),
+        epochs=len(ends),
         total_steps=total,
-        notes=(*scan.notes, *_bucket_notes(placements, scan.records, batch_size)),
+        epoch_ends=ends,
+        notes=(
+            *notes,
+            *caption_notes(records),
+            *transparency_notes(records),
+            *regularisation_note(shown),
+            *bucket_notes(order),
+        ),
     )
 
 
-def _bucket_notes(
-    placements: Sequence[Placement], records: Sequence[ImageRecord], batch_size: int
-) -> list[str]:
-    samples: Counter[Size] = Counter()
-    for record, placement in zip(records, placements, strict=True):
-        samples[placement.bucket] += record.repeats
-    small = [
-        f"{width}x{height}" for (width, height), count in sorted(samples.items()) if count < batch_size
-    ]
-    return [f"Buckets that never fill a batch of {batch_size}: {', '.join(small)}."] if small else []
+def _epoch_ends(order: Order, length: Length) -> Sequence[int]:
+    """Steps done at the end of each epoch, until there are enough."""
+    first = -(-order.num_batches(0) // length.accumulation)
+    if not order.turns:
+        num_epochs = -(-length.max_steps // first) if length.max_steps else length.epochs
+        return range(first, first * num_epochs + 1, first)
+    ends = [first]
+    while (ends[-1] < length.max_steps) if length.max_steps else (len(ends) < length.epochs):
+        ends.append(ends[-1] + -(-order.num_batches(len(ends)) // length.accumulation))
+    return ends
+
+
+def _count(order: Order, number: int, dataset: Dataset, showings: Showings) -> DatasetCount:
+    samples = [count for (pool, _), count in order.samples(0).items() if pool == number]
+    reg_samples = sum(showings.repeats[showings.num_training :])
+    return DatasetCount(
+        resolution=dataset.bucketing.resolution,
+        batch_size=dataset.batch_size,
+        num_images=showings.num_training,
+        num_samples=sum(samples) - reg_samples,
+        num_reg_images=len(showings.records) - showings.num_training,
+        num_reg_samples=reg_samples,
+        num_buckets=len(samples),
+        num_batches=sum(-(-count // dataset.batch_size) for count in samples),
+    )

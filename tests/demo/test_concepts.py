@@ -10,7 +10,7 @@ from PIL import Image
 
 from lib_lyco.demo.concepts import CONCEPTS, write_training_folder
 from lib_lyco.demo.photographs import HELD_OUT, photograph_path
-from lib_lyco.train.data.record import scan_folder
+from lib_lyco.train.data.folder import scan_folder
 from lib_lyco.train.options.subset import SubsetOptions
 
 

@@ -370,7 +370,7 @@ def test_image_that_breaks_during_the_run_keeps_what_was_trained(
 def test_plan_counts_images_batches_and_steps(make_config: Make) -> None:
     # by hand: 2 x 2 + 1 images; 4 square in 2 batches of 2, 1 wide alone; 3 batches, 2 steps
     plan = plan_run(make_config(batch_size=2, accumulation=2, epochs=3))
-    assert (plan.samples_per_epoch, plan.order.num_batches, plan.steps_per_epoch) == (5, 3, 2)
+    assert (plan.samples_per_epoch, plan.order.num_batches(0), plan.steps_per_epoch) == (5, 3, 2)
     assert (plan.total_steps, plan.epochs) == (6, 3)
     assert any("never fill a batch" in note for note in plan.notes)
     cut = plan_run(make_config(batch_size=2, max_steps=7))

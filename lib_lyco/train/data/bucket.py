@@ -52,14 +52,21 @@ class Bucketing:
         """The placement of each image size, in order.
 
         Raises:
-            DataError: An image is thinner than one step after resizing.
+            DataError: An image is thinner than one step after resizing, or there is no bucket at all.
         """
         if not self.enabled:
             return [_cover(size, self.resolution) for size in sizes]
         if not self.upscale:
             return [self._shrink_only(size) for size in sizes]
         listed = self.listed()
-        return [_cover(size, _nearest(size, listed)) for size in sizes]
+        if not listed:
+            raise DataError(
+                "There is no bucket for the resolution.",
+                got=f"resolution {self.resolution[0]}x{self.resolution[1]}, bucket_step {self.step}",
+                expected="a bucket_step that is at most the resolution's side",
+            )
+        found = {size: _cover(size, _nearest(size, listed)) for size in set(sizes)}
+        return [found[size] for size in sizes]
 
     def listed(self) -> list[Size]:
         """The buckets of upscale mode, sorted: every width in steps with the largest height that

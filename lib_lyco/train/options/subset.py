@@ -24,4 +24,8 @@ class DatasetOptions(DatasetImages, DatasetData):
 class SubsetOptions(SubsetImages, SubsetCaptions, SubsetData):
     """The settings of one subset: a folder, or a metadata file, of a dataset."""
 
-    class_tokens: str = option("", "data", "Caption of the images that have no caption of their own.")
+    regularisation: bool = option(False, "data", "Whether its images are regularisation images.")
+    loss_weight: float = option(1.0, "data", "How much the loss of its images counts.", low=0)
+    prior_prediction: bool = option(
+        False, "data", "Whether the base model's own predictions are what its images teach."
+    )
