@@ -30,8 +30,7 @@ class ModelOptions:
     precision: str = option(
         "auto",
         "model",
-        "Compute dtype of the base model and the adapters; auto is bf16 where the device has it, else fp16, "
-        "on the CPU fp32.",
+        "Compute dtype of base model and adapters; auto: bf16 or else fp16 on a GPU, fp32 on the CPU.",
         choices=(AUTO, *PRECISIONS),
     )
     full_half: bool = option(
