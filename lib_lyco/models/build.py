@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
+from lib_lyco.models.autoencoder import Autoencoder
 from lib_lyco.models.base import Prediction
 from lib_lyco.models.checkpoint import Checkpoint
 from lib_lyco.models.plan import GROUPS, is_open_clip
-from lib_lyco.models.sources import Part
 from lib_lyco.naming.layer import Component
 
 NUM_POSITIONS = 77
@@ -24,13 +24,14 @@ def build_unet(checkpoint: Checkpoint, dtype: torch.dtype) -> UNet2DConditionMod
     """The denoiser in `dtype`, on the CPU, frozen. Raises as `Checkpoint.weights`."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**unet_config(checkpoint, dtype))
-    _fill(unet, checkpoint, "unet", dtype)
+    _fill(unet, checkpoint.weights("unet", dtype))
     return unet
 
 
-def build_vae(checkpoint: Checkpoint) -> AutoencoderKL:
-    """The autoencoder on the CPU, frozen; in float32: SDXL's overflows in half precision."""
-    plan = checkpoint.plan.vae
+def build_vae(checkpoint: Checkpoint, other: Autoencoder | None = None) -> AutoencoderKL:
+    """The autoencoder, the checkpoint's own or another, on the CPU, frozen; in float32: SDXL's overflows
+    in half precision."""
+    plan = other.plan if other else checkpoint.plan.vae
     config: dict[str, Any] = {
         "down_block_types": ("DownEncoderBlock2D",) * len(plan.channels),
         "up_block_types": ("UpDecoderBlock2D",) * len(plan.channels),
@@ -42,7 +43,7 @@ def build_vae(checkpoint: Checkpoint) -> AutoencoderKL:
     }
     with torch.device("meta"):
         vae = AutoencoderKL(**config)
-    _fill(vae, checkpoint, "vae", torch.float32)
+    _fill(vae, other.weights if other else checkpoint.weights("vae", torch.float32))
     return vae
 
 
@@ -61,7 +62,7 @@ def build_text(
         encoder.add_module("text_projection", nn.Identity())
     embeddings: Any = encoder.text_model.embeddings
     embeddings.position_ids = torch.arange(NUM_POSITIONS)[None]
-    _fill(encoder, checkpoint, component, dtype)
+    _fill(encoder, checkpoint.weights(component, dtype))
     return encoder
 
 
@@ -115,9 +116,9 @@ def text_config(checkpoint: Checkpoint, component: Component) -> CLIPTextConfig:
     )
 
 
-def _fill(module: nn.Module, checkpoint: Checkpoint, part: Part, dtype: torch.dtype) -> None:
+def _fill(module: nn.Module, weights: dict[str, Tensor]) -> None:
     # names were compared with the file's before; a difference now is between us and the library
-    missing, unexpected = module.load_state_dict(checkpoint.weights(part, dtype), strict=False, assign=True)
+    missing, unexpected = module.load_state_dict(weights, strict=False, assign=True)
     assert not unexpected, unexpected
     assert set(missing) <= {"text_model.embeddings.position_ids"}, missing
     module.requires_grad_(False).eval()

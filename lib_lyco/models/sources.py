@@ -61,7 +61,7 @@ class Source:
 
 def part_sources(plan: ModelPlan) -> dict[Part, dict[str, Source]]:
     """Every parameter of every part, by its name in the part's module."""
-    sources: dict[Part, dict[str, Source]] = {"vae": dict(_vae_sources(plan.vae))}
+    sources: dict[Part, dict[str, Source]] = {"vae": dict(vae_sources(plan.vae))}
     for component, root in layer_table(plan.family).host_roots.items():
         sources[component] = dict(_layer_sources(plan_layers(plan, component), root))
     return sources
@@ -90,7 +90,8 @@ def _layer_sources(layers: Iterable[Layer], root: str) -> Iterator[tuple[str, So
             yield f"{path}.bias", Source(f"{root}.{place.parameter('bias')}", place, layer.shape[:1])
 
 
-def _vae_sources(plan: VaePlan) -> Iterator[tuple[str, Source]]:
+def vae_sources(plan: VaePlan) -> Iterator[tuple[str, Source]]:
+    """Every parameter of the autoencoder, by its name in diffusers' `AutoencoderKL`."""
     for layer in vae_layers(plan):
         place = HostPlace(f"{VAE_ROOT}.{layer.place}")
         yield f"{layer.path}.weight", Source(place.parameter(), place, layer.shape)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection
 
+from lib_lyco.errors import ModelError
 from lib_lyco.models.base import Cond, TextStyle
 from lib_lyco.models.chunks import make_chunks
 from lib_lyco.models.tokenizer import ClipTokenizer
@@ -35,11 +36,20 @@ class TextEncoder:
         Returns:
             The states (b, 77 n, d), or (b, 75 n + 2, d) in kohya's way, and the projected state at the
             first chunk's EOS, (b, p), which no weight touches.
+
+        Raises:
+            ModelError: There is no such layer.
         """
         chunks = make_chunks(self.tokenizer, prompts, style)
         b, n, positions = chunks.tokens.shape
         tokens = chunks.tokens.reshape(b * n, positions).to(self.module.device)
         output = self.module(input_ids=tokens, output_hidden_states=True)
+        if layer >= len(output.hidden_states):
+            raise ModelError(
+                "The text encoder has not so many layers",
+                got=f"clip skip {layer}",
+                expected=f"from 1 to {len(output.hidden_states) - 1}",
+            )
         states = output.hidden_states[-layer]
         if normed:
             states = self.module.text_model.final_layer_norm(states)

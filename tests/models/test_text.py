@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lib_lyco.errors import ModelError
 from lib_lyco.models.base import PLAIN_TEXT, TextStyle
 from lib_lyco.models.chunks import make_chunks
 from lib_lyco.models.diffusers_model import DiffusersModel
@@ -166,3 +167,10 @@ def test_gradients_reach_the_text_encoder(models: dict[str, DiffusersModel]) -> 
     finally:
         weight.requires_grad_(False)
         weight.grad = None
+
+
+def test_clip_skip_beyond_the_first_layer_is_told(models: dict[str, DiffusersModel]) -> None:
+    model = models["sd1"]
+    encoder: Any = model.component("te1")
+    with pytest.raises(ModelError, match="not so many layers"):
+        model.encode_prompts(PROMPTS, len(encoder.text_model.encoder.layers) + 1)
