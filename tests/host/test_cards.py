@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.host.conftest import Start
 from tests.host.driver import Host, HostError
@@ -104,6 +105,37 @@ def test_a_broken_file_says_what_is_wrong_and_odd_names_work(host: Host) -> None
     assert odd.split()[0] in single(host, odd)
     tags = host.request("POST", "/lyco/parse", {"prompt": f"🎨<lora:{odd}>"})["tags"]
     assert tags[0]["card_id"] == card(host, odd)["id"]
+
+
+def test_words_come_with_the_tag_as_the_user_wants_it(host: Host) -> None:
+    captions = {"10_day": {"day scene": 40, "sun": 40}, "10_night": {"night scene": 30}}
+    images = {"10_day": {"img_count": 40}, "10_night": {"img_count": 30}}
+    metadata = {"ss_tag_frequency": json.dumps(captions), "ss_dataset_dirs": json.dumps(images)}
+    host.write("taught", lora(8), metadata)
+    assert [one["words"] for one in card(host, "taught")["trigger_sets"]] == [
+        ["day scene", "sun"],
+        ["night scene"],
+    ]
+    found = {None: card(host, "taught")["insert_words"]}
+    for wanted in ("trigger words", "nothing", "activation text"):
+        host.set_options(lyco_card_words=wanted)
+        found[wanted] = card(host, "taught")["insert_words"]
+    assert found == {None: [], "trigger words": ["day scene", "sun"], "nothing": [], "activation text": []}
+    post(host, "taught", "notes", {"activation_text": "sks"})
+    for wanted, words in (("trigger words", ["sks"]), ("nothing", []), ("activation text", ["sks"])):
+        host.set_options(lyco_card_words=wanted)
+        assert card(host, "taught")["insert_words"] == words
+    host.set_options(lyco_card_words="activation text")
+
+
+def test_all_networks_folders_are_read(host: Host) -> None:
+    """`--lora-dir` and `--lyco-dir-backcompat` (`--lyco-dir`) as they are without a flag."""
+    elsewhere = host.data_dir / "models" / "LyCORIS" / "old" / "in the other folder.safetensors"
+    elsewhere.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in lora(8).items()}, elsewhere)
+    assert card(host, "in the other folder")["folder"] == "LyCORIS/old"
+    names = [one["name"] for one in host.request("GET", "/lyco/folders")["folders"]]
+    assert names == ["Lora", "LyCORIS"]
 
 
 def test_networks_of_another_base_model_are_hidden_and_counted(host: Host) -> None:
