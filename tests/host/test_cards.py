@@ -116,11 +116,11 @@ def test_words_come_with_the_tag_as_the_user_wants_it(host: Host) -> None:
         ["day scene", "sun"],
         ["night scene"],
     ]
-    found = {None: card(host, "taught")["insert_words"]}
+    found = {"": card(host, "taught")["insert_words"]}
     for wanted in ("trigger words", "nothing", "activation text"):
         host.set_options(lyco_card_words=wanted)
         found[wanted] = card(host, "taught")["insert_words"]
-    assert found == {None: [], "trigger words": ["day scene", "sun"], "nothing": [], "activation text": []}
+    assert found == {"": [], "trigger words": ["day scene", "sun"], "nothing": [], "activation text": []}
     post(host, "taught", "notes", {"activation_text": "sks"})
     for wanted, words in (("trigger words", ["sks"]), ("nothing", []), ("activation text", ["sks"])):
         host.set_options(lyco_card_words=wanted)
