@@ -74,6 +74,8 @@ def test_what_is_said_of_files_is_japanese(japanese: Page, tmp_path: Path) -> No
     said = [one.problem for one in facts if one.problem]
     said += [detect_family(sample.shapes, sample.metadata).evidence for sample in SAMPLES]
     said += json.loads(SAMPLE.read_text(encoding="utf-8"))["findings"]
+    said += ["New files are being read: 300 of 10000.", "The folders are being read."]
+    said += ["The index a.sqlite cannot be used and is kept in memory only: locked"]
     assert len(said) > 20
     told: list[str] = japanese.evaluate("texts => texts.map(lyco.sayMade)", said)
     # what stands behind "got" is the system's or the file's own word
