@@ -7,7 +7,8 @@ checkpointing, which runs the forward pass again, sees the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +142,8 @@ class TrainableLayer:
     @torch.no_grad()
     def delta(self) -> Tensor:
         """What the trained forward adds to the base weight at full rank, (o, i, ...) float32."""
-        return self.algo.delta(self).detach().float().reshape(self.weight.shape)
+        with _in_float32(self.module):
+            return self.algo.delta(self).detach().float().reshape(self.weight.shape)
 
     def bias_delta(self) -> Tensor | None:
         """What is added to the base bias, (o,) float32; None for nothing."""
@@ -151,7 +153,8 @@ class TrainableLayer:
 
     def parts(self) -> Parts:
         """The layer as a file stores it, so that every reader's delta is this forward's."""
-        return {name: part.detach().float() for name, part in self.algo.parts(self).items()}
+        with _in_float32(self.module):
+            return {name: part.detach().float() for name, part in self.algo.parts(self).items()}
 
     def num_blocks(self) -> int | None:
         """How many blocks the trained one is drawn from; None for algorithms without blocks."""
@@ -161,6 +164,7 @@ class TrainableLayer:
         """Lets the base layer's output include the trained change."""
         assert not self._handles, "a layer is attached once"
         base = self.target.module
+        self._input_scaled = False
         self._handles = (base.register_forward_hook(self._hook),)
         if self.algo.scale_input and self.settings.layer_math == "own" and self.module.train_input:
             self._handles += (base.register_forward_pre_hook(self._pre_hook),)
@@ -234,6 +238,20 @@ class TrainableLayer:
         if count is not None:
             return (self.settings.alpha or self.settings.rank) / count
         return float(getattr(self.module, "scale", 1.0))
+
+
+@contextmanager
+def _in_float32(module: nn.Module) -> Generator[None]:
+    """Within it, trained weights that are kept in half precision have the same values in float32: a product
+    of them is then what a reader of the file computes."""
+    kept = [(one, one.data) for one in module.parameters() if one.dtype != torch.float32]
+    try:
+        for parameter, data in kept:
+            parameter.data = data.float()
+        yield
+    finally:
+        for parameter, data in kept:
+            parameter.data = data
 
 
 _PART_NAMES: Mapping[tuple[str, str], str] = {("full", "weight"): "diff", ("full", "bias"): "diff_b"}
