@@ -126,7 +126,8 @@ def _second_factor(layer: TrainableLayer) -> Tensor:
     if module.use_w2:
         return module.lokr_w2
     if module.tucker:
-        return torch.einsum("ij...,ip,jr->pr...", module.lokr_t2, module.lokr_w2_a, module.lokr_w2_b)
+        tucker = module.lokr_t2, module.lokr_w2_a, module.lokr_w2_b
+        return torch.einsum("ij...,ip,jr->pr...", *tucker).contiguous()
     product = module.lokr_w2_a @ module.lokr_w2_b
     return product.view(len(product), -1, *layer.weight.shape[2:])
 

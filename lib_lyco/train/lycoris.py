@@ -40,7 +40,7 @@ def make_module(name: str, layer: LayerName, base: nn.Module, settings: AlgoSett
     made = _lycoris_class(name)
     with _seeded(seed):
         try:
-            return made(str(layer), base, **_options(settings, layer))
+            module = made(str(layer), base, **_options(settings, layer))
         except (ValueError, TypeError) as error:  # BOFT: a width that no butterfly fits
             raise ConfigError(
                 f"A layer cannot be trained by {settings.algo}.",
@@ -48,6 +48,9 @@ def make_module(name: str, layer: LayerName, base: nn.Module, settings: AlgoSett
                 got=f"{error} (rank {settings.rank})",
                 remedy="Change the rank, or leave the layer out by exclude_layers.",
             ) from error
+    if settings.algo == "full":  # it copies the base weight, for a merge that is not used here
+        module._org_weight, module.org_bias = [], None
+    return module
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class _Conv(Function):
 def _groups_convolved(geometry: Geometry, x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
     """(b, c·n, h, w) -> (b, c, k·h'·w'): each group of channels by w2."""
     b, c = len(x), w1.shape[1]
-    return geometry.convolve(x.reshape(b * c, -1, *x.shape[2:]), w2).view(b, c, -1)
+    return geometry.convolve(x.reshape(b * c, -1, *x.shape[2:]), w2).reshape(b, c, -1)
 
 
 def add_kronecker(

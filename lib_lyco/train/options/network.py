@@ -41,7 +41,8 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "train_on_input": ("ia3",),
     "dropout": _LOW_RANK,
     "rank_dropout": (*_FACTORED, "full", "glora", "diag-oft", "boft"),
-    "bypass_mode": (*_FACTORED, "glora"),
+    # lycoris' of GLoRA adds the bias twice, those of the rotations turn it
+    "bypass_mode": _FACTORED,
 }
 
 
