@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +58,15 @@ def _flattened(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def dump_config(config: TrainConfig) -> str:
     """The config as TOML text with one table per group; unset options are left out."""
-    values = dataclasses.asdict(config)
+    return dump_values(config, [declaration.name for declaration in declarations(TrainConfig)])
+
+
+def dump_values(config: TrainConfig, names: Collection[str]) -> str:
+    """As `dump_config`, but only the options of these names."""
     tables: dict[str, dict[str, Any]] = {}
     for declaration in declarations(TrainConfig):
-        value = values[declaration.name]
-        if value is not None:
+        value = getattr(config, declaration.name)
+        if declaration.name in names and value is not None:
             table = tables.setdefault(declaration.option.group, {})
             table[declaration.name] = list(value) if isinstance(value, tuple) else value
     return toml.dumps(tables)

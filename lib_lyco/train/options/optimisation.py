@@ -13,7 +13,7 @@ from lib_lyco.train.schedules import ADAFACTOR, SCHEDULERS, WITHOUT_END, WITHOUT
 _LORA_PLUS = ("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
 _UP_FACTORS = ("lora", "locon", "dylora", "loha")
 """Algorithms in which one factor is clearly the upper one."""
-_SHRINKABLE = ("lora", "locon", "loha", "lokr", "dylora", "full")
+SHRINKABLE = ("lora", "locon", "loha", "lokr", "dylora", "full")
 """Algorithms whose change is a product of factors (see `norm_limit`)."""
 
 
@@ -140,7 +140,7 @@ class OptimisationOptions:
         for name in _LORA_PLUS:
             if getattr(self, name) and algo not in _UP_FACTORS:
                 raise wrong(name, getattr(self, name), "nothing: LoRA+ is for " + ", ".join(_UP_FACTORS))
-        if self.scale_weight_norms and algo not in _SHRINKABLE:
+        if self.scale_weight_norms and algo not in SHRINKABLE:
             raise wrong("scale_weight_norms", self.scale_weight_norms, "0 with " + algo)
 
     @property

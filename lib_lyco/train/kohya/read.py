@@ -1,0 +1,147 @@
+"""Any input that says how to train: a config of ours, or one of sd-scripts', kohya_ss' or a script's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import toml
+
+from lib_lyco.errors import ConfigError
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.config_file import parse_config
+from lib_lyco.train.kohya.flags import flag_words, parse_flags
+from lib_lyco.train.kohya.gui import GUI_MARKS, gui_words
+from lib_lyco.train.kohya.imported import Imported
+from lib_lyco.train.kohya.names import ALL_FLAGS
+from lib_lyco.train.kohya.script import read_command
+from lib_lyco.train.kohya.translate import translate
+from lib_lyco.train.option import declarations
+
+_SDXL_TRAINER = "sdxl_train_network.py"
+
+
+def read_input(path: Path) -> Imported:
+    """What a file asks for, of whatever kind it is.
+
+    Raises:
+        ConfigError: It cannot be read, or says something that has no meaning here.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = path.read_text(encoding="cp932", errors="replace")  # batch files of Japanese Windows
+    except OSError as error:
+        raise ConfigError("The file cannot be read.", where=str(path), got=str(error)) from error
+    return read_text(text, str(path), path.suffix.lower())
+
+
+def read_text(text: str, where: str = "", suffix: str = "") -> Imported:
+    """What a text asks for; see `read_input`.
+
+    Args:
+        text: A script, a pasted command line, JSON or TOML.
+        where: Its file, for errors.
+        suffix: The file's extension; without one, the text's form decides.
+    """
+    if suffix == ".json" or (not suffix and text.lstrip().startswith("{")):
+        return _from_json(text, where)
+    if suffix == ".toml" or (not suffix and _is_toml(text)):
+        return _from_toml(text, where)
+    command = read_command(text, where)
+    return from_flags(command.arguments, where, is_sdxl=command.trainer == _SDXL_TRAINER)
+
+
+def from_flags(words: Sequence[str], where: str = "", *, is_sdxl: bool = False) -> Imported:
+    """What flags of sd-scripts ask for; a --config_file among them is read, flags come before it.
+
+    Raises:
+        ConfigError: As `read_input`.
+    """
+    flags = parse_flags(words, where)
+    if "config_file" in flags:
+        path = _config_path(str(flags["config_file"]))
+        flags = {**parse_flags(flag_words(_flattened(_parsed(path))), str(path)), **flags}
+    found = translate(flags)
+    if is_sdxl:
+        found = replace(found, options={**found.options, "base_family": "sdxl"})
+    return found
+
+
+def is_kohya(words: Sequence[str]) -> bool:
+    """Whether a command line is in sd-scripts' words: it has a flag that only sd-scripts has."""
+    ours = {declaration.name for declaration in declarations(TrainConfig)}
+    names = {word[2:].split("=")[0] for word in words if word.startswith("--")}
+    return bool(names & (set(ALL_FLAGS) - ours))
+
+
+def _config_path(text: str) -> Path:
+    path = Path(text)
+    return path if path.suffix else path.with_suffix(".toml")
+
+
+def _parsed(path: Path) -> Mapping[str, Any]:
+    try:
+        return toml.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
+        raise ConfigError("The config file cannot be read.", where=str(path), got=str(error)) from error
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        return bool(toml.loads(text))
+    except (ValueError, IndexError):
+        return False
+
+
+def _flattened(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """sd-scripts takes the keys of all tables together."""
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            found.update(cast(Mapping[str, Any], value))
+        else:
+            found[key] = value
+    return found
+
+
+def _from_toml(text: str, where: str) -> Imported:
+    try:
+        tables: dict[str, Any] = toml.loads(text)
+    except (ValueError, IndexError) as error:
+        raise ConfigError("The config is not TOML.", where=where, got=str(error)) from error
+    if "datasets" in tables:
+        return Imported({"dataset_config": where})
+    values = _flattened(tables)
+    ours = {declaration.name for declaration in declarations(TrainConfig)}
+    if set(values) <= ours:
+        config = parse_config(text)
+        return Imported({name: getattr(config, name) for name in values})
+    return from_flags(flag_words(values), where)
+
+
+def _from_json(text: str, where: str) -> Imported:
+    try:
+        fields: Any = json.loads(text)
+    except ValueError as error:
+        raise ConfigError("The file is not JSON.", where=where, got=str(error)) from error
+    if isinstance(fields, dict) and "datasets" in fields:
+        return Imported({"dataset_config": where})
+    if not isinstance(fields, dict) or not any(mark in fields for mark in GUI_MARKS):
+        raise ConfigError(
+            "The JSON is no configuration of kohya_ss' LoRA tab.",
+            where=where,
+            expected="a file with " + " or ".join(GUI_MARKS),
+        )
+    values = cast(Mapping[str, Any], fields)
+    made = gui_words(values, where)
+    found = from_flags(made.words, where, is_sdxl=bool(values.get("sdxl")))
+    options = dict(found.options)
+    if made.te_stop_share:
+        options["te_stop_share"] = made.te_stop_share
+    if made.warmup_share and options.get("scheduler") not in ("constant", "adafactor"):
+        options["warmup_share"] = made.warmup_share
+    return Imported(options, (*made.notes, *found.notes))
