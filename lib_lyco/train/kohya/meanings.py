@@ -26,7 +26,7 @@ SAME = _names(
     save_last_n_epochs save_last_n_steps save_state save_state_on_train_end save_last_n_epochs_state
     save_last_n_steps_state seed validation_split validation_seed validate_every_n_steps
     validate_every_n_epochs max_validation_steps sample_every_n_steps sample_every_n_epochs
-    sample_at_first sample_sampler sample_prompts 
+    sample_at_first sample_sampler sample_prompts
     metadata_title metadata_author metadata_description metadata_license
     metadata_tags
     """
