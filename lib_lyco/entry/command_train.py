@@ -10,6 +10,7 @@ from types import FrameType
 
 from lib_lyco.demo.embedded import checkpoint
 from lib_lyco.entry.device import add_device_flag, pick_device
+from lib_lyco.entry.drawing import draw
 from lib_lyco.entry.terminal import complain, progress_bar, say
 from lib_lyco.models.load import load_model
 from lib_lyco.train.config import make_config
@@ -21,6 +22,7 @@ from lib_lyco.train.events import (
     Event,
     Failed,
     Finished,
+    NotSampled,
     Paused,
     Recovered,
     Resumed,
@@ -49,10 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
     config = load_config(arguments.config).replaced(**flags) if arguments.config else make_config(flags)
     device = pick_device(arguments.device)
     dtype = DTYPES[choose_precision(config.precision, device)]
-    model = load_model(config.base_model or checkpoint(), device, dtype)
+    model = load_model(config.base_model or checkpoint(), device, dtype, vae=config.vae or None)
     control = Control()
     with stopping_on_interrupt(control):
-        show(train(config, model, control))
+        show(train(config, model, control, draw=draw))
 
 
 @contextmanager
@@ -97,7 +99,9 @@ def describe(event: Event) -> str:
         return f"saved {event.path} (epoch {event.epoch}, step {event.step}, {event.reason})"
     if isinstance(event, Sampled):
         network = "" if event.with_network else ", without the network"
-        return f"drew {event.path} (epoch {event.epoch}, step {event.step}{network}): {event.prompt}"
+        return f"drew {event.path} (step {event.step}{network}): {event.prompt}"
+    if isinstance(event, NotSampled):
+        return f"no sample pictures at step {event.step}: {event.message}"
     if isinstance(event, Validated):
         return f"validation loss {event.loss:.4f} (epoch {event.epoch}, step {event.step})"
     if isinstance(event, Paused):

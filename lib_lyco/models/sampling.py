@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
 from diffusers.schedulers.scheduling_k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler
 from diffusers.schedulers.scheduling_k_dpm_2_discrete import KDPM2DiscreteScheduler
+from diffusers.schedulers.scheduling_lms_discrete import LMSDiscreteScheduler
+from diffusers.schedulers.scheduling_pndm import PNDMScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
@@ -31,6 +34,7 @@ _LINSPACE = {"timestep_spacing": "linspace"}
 _KARRAS = {"use_karras_sigmas": True}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
 _DDIM = {"timestep_spacing": "leading", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
+_PLMS = {"timestep_spacing": "leading", "steps_offset": 1, "skip_prk_steps": True}
 
 SAMPLERS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = MappingProxyType(
     {
@@ -43,6 +47,9 @@ SAMPLERS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = MappingPr
         "DPM++ 2M Karras": (DPMSolverMultistepScheduler, _LINSPACE | _KARRAS),
         "DPM++ 2M SDE": (DPMSolverMultistepScheduler, _LINSPACE | _SDE),
         "DPM++ 2M SDE Karras": (DPMSolverMultistepScheduler, _LINSPACE | _SDE | _KARRAS),
+        "DPM++ 2S": (DPMSolverSinglestepScheduler, {}),
+        "LMS": (LMSDiscreteScheduler, _LINSPACE),
+        "PLMS": (PNDMScheduler, _PLMS),
         "UniPC": (UniPCMultistepScheduler, _LINSPACE),
         "DDIM": (DDIMScheduler, _DDIM),
     }

@@ -22,13 +22,17 @@ from lib_lyco.train.options.model import ModelOptions
 from lib_lyco.train.options.network import NetworkOptions
 from lib_lyco.train.options.objective import ObjectiveOptions
 from lib_lyco.train.options.optimisation import OptimisationOptions
+from lib_lyco.train.options.previews import PreviewOptions
 from lib_lyco.train.options.saving import SavingOptions
+from lib_lyco.train.options.validation import ValidationOptions
 
 
 @dataclass(frozen=True)
 class TrainConfig(  # a dataclass takes the fields of its last base first
     DescriptionOptions,
     FailureOptions,
+    ValidationOptions,
+    PreviewOptions,
     SavingOptions,
     OptimisationOptions,
     ObjectiveOptions,
@@ -57,7 +61,9 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
         self.check_network()
         self.check_objective()
         self.check_optimisation(self.algo)
+        self.check_previews()
         self.check_saving()
+        self.check_validation()
 
     def replaced(self, **values: Any) -> TrainConfig:
         """A copy with other values, checked as a whole.

@@ -109,9 +109,16 @@ class Sampled:
 
     path: Path
     step: int
-    epoch: int
     prompt: str
     with_network: bool = True
+
+
+@dataclass(frozen=True)
+class NotSampled:
+    """A picture, or all of them, could not be drawn; the run goes on."""
+
+    step: int
+    message: str
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,7 @@ Event = (
     | Recovered
     | Validated
     | Sampled
+    | NotSampled
     | Finished
     | Failed
 )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import nn
 
 from lib_lyco.errors import FileError, TrainingError
 from lib_lyco.train.control import Asked, Control
-from lib_lyco.train.data.latent import Encoded
+from lib_lyco.train.data.latent import Encoded, LatentSource
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.events import (
     Caching,
@@ -26,14 +27,17 @@ from lib_lyco.train.events import (
     Resumed,
     Started,
     Step,
+    Validated,
 )
 from lib_lyco.train.memory import set_aside
 from lib_lyco.train.plan import Plan
+from lib_lyco.train.preview import Previews
 from lib_lyco.train.progress import Progress
 from lib_lyco.train.recovery import OUT_OF_MEMORY, Recovery, Trouble, changed
 from lib_lyco.train.seed import derived_generator
 from lib_lyco.train.state import State
 from lib_lyco.train.step import Learning, add_gradients
+from lib_lyco.train.validation import Validation
 from lib_lyco.train.world import World
 from lib_lyco.train.writer import Saving, Writer
 
@@ -54,6 +58,8 @@ class Run:
     resumed: State | None = None
     """Where to go on from; network, optimiser and average have taken it up already."""
     world: World = World()
+    validation: Validation | None = None
+    previews: Previews | None = None
     recovery: Recovery = Recovery()
 
     @property
@@ -86,6 +92,24 @@ class _Unmade(Exception):
         super().__init__(what)
         self.trouble: Trouble = trouble
         self.what = what
+
+
+class _Encoding:
+    """What a source does before the first batch; after an error it begins again, and skips what is done."""
+
+    def __init__(self, source: LatentSource) -> None:
+        self._source = source
+        self._steps = source.prepare()
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return self
+
+    def __next__(self) -> tuple[int, int]:
+        try:
+            return next(self._steps)
+        except FileError:
+            self._steps = self._source.prepare()
+            raise
 
 
 class _Loop:
@@ -124,33 +148,27 @@ class _Loop:
 
     def _prepare(self) -> Iterator[Event]:
         """Encodes images; where the disk has no room for them, waits and goes on."""
-        encoding = self._learning.latents.prepare()
-
-        def encode_next() -> Caching | None:
-            nonlocal encoding
-            try:
-                told = next(encoding, None)
-            except FileError:
-                encoding = self._learning.latents.prepare()
-                raise
-            return Caching(*told) if told else None
-
-        while told := (yield from self._writer.patiently(encode_next)):
-            yield told
-            if self._control.stop_requested:
-                return
+        validation = self._run.validation
+        for source in (self._learning, validation.images if validation else None):
+            encoding = _Encoding(source.latents) if source else iter(())
+            while told := (yield from self._writer.patiently(partial(next, encoding, None))):
+                yield Caching(*told)
+                if self._control.stop_requested:
+                    return
 
     def _steps(self) -> Iterator[Event]:
         if self._progress.step:
             # a kill may have come between a step's first file and its last
             yield from self._writer.due()
+        else:
+            yield from self._look()
         while not self._progress.over and not self._stopping:
             yield from self._epoch()
 
     def _epoch(self) -> Iterator[Event]:
         """The steps that are left of an epoch, or those until the run goes back."""
         run, progress, plan = self._run, self._progress, self._run.plan
-        epoch, done = divmod(progress.step, plan.steps_per_epoch)
+        epoch, done = plan.position(progress.step)
         batches = plan.order.epoch(epoch)[done * plan.accumulation :]
         shares = [run.world.share(batch) for batch in batches]
         encoded = self._learning.latents.batches([share for share in shares if share])
@@ -164,6 +182,7 @@ class _Loop:
             if progress.step <= before:
                 return
             yield from self._writer.due()
+            yield from self._look()
 
     def _answer(self, asked: Asked) -> Iterator[Event]:
         """Does what is asked from outside."""
@@ -172,7 +191,24 @@ class _Loop:
             asked = Asked(self._control.stop_requested, False, asked.save, asked.sample)
         if asked.save and self._progress.step:
             yield from self._writer.now()
+        if asked.sample:
+            yield from self._drawn()
         self._stopping = asked.stop
+
+    def _look(self) -> Iterator[Event]:
+        """What is to be seen after the step just done: the validation loss, sample pictures."""
+        run, progress = self._run, self._progress
+        ended = progress.ended_epoch
+        if run.validation and progress.step and run.validation.every.at(progress.step, ended):
+            loss = run.validation.loss(self._learning, run.world)
+            yield Validated(progress.step, progress.epoch, loss)
+        if run.previews and run.previews.due(progress.step, ended):
+            yield from self._drawn(ended)
+
+    def _drawn(self, ended_epoch: int | None = None) -> Iterator[Event]:
+        previews, step = self._run.previews, self._progress.step
+        if previews and self._run.world.writes:
+            yield from previews.drawn(self._learning, self._writer.write_now, step, ended_epoch)
 
     def _pause(self) -> Iterator[Event]:
         run, progress = self._run, self._progress

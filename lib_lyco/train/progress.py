@@ -42,7 +42,12 @@ class Progress:
     @property
     def epoch(self) -> int:
         """The epoch of the last step, from 1; 0 before the first."""
-        return -(-self.step // self._plan.steps_per_epoch)
+        return self._plan.epoch_of(self.step)
+
+    @property
+    def ended_epoch(self) -> int | None:
+        """The epoch that is whole with the last step; None inside of one."""
+        return self.epoch if self._plan.ends_epoch(self.step) else None
 
     @property
     def over(self) -> bool:

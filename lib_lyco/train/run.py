@@ -14,8 +14,10 @@ from lib_lyco.train.compose.model import halve, settle
 from lib_lyco.train.compose.network import base_networks, learns_text, make_network
 from lib_lyco.train.compose.objective import make_objective
 from lib_lyco.train.compose.optimisation import make_optimisation
+from lib_lyco.train.compose.previews import make_previews
 from lib_lyco.train.compose.saving import make_facts, make_saver, make_saving, make_states
 from lib_lyco.train.compose.text import make_texts, make_variations
+from lib_lyco.train.compose.validation import make_validation
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event
@@ -24,6 +26,7 @@ from lib_lyco.train.loop import Run, run_loop
 from lib_lyco.train.metadata import network_metadata, progress_metadata
 from lib_lyco.train.precision import make_precision
 from lib_lyco.train.prepare import compact, prepared
+from lib_lyco.train.preview import Draw
 from lib_lyco.train.recovery import Recovery
 from lib_lyco.train.step import Learning
 
@@ -33,6 +36,7 @@ def train(
     model: BaseModel,
     control: Control | None = None,
     clock: Callable[[], float] = time.time,
+    draw: Draw | None = None,
 ) -> Iterator[Event]:
     """Trains a network on a base model; yields what happens. The model is put back at the end.
 
@@ -41,6 +45,7 @@ def train(
         model: The base model, loaded; its weights are not changed.
         control: Stops, pauses, saves and draws from outside, at the next step.
         clock: Seconds since 1970 (UTC), for progress and for the dates in the file's metadata.
+        draw: Draws the sample prompts.
 
     Raises:
         ConfigError: An option cannot work with this model or these images.
@@ -51,6 +56,7 @@ def train(
     """
     config, model = settle(config, model)
     plan = plan_run(config)
+    previews = make_previews(config, draw, clock)
     base = make_facts(config, model)
     states = make_states(config, run_identity(config, plan, base))
     resumed = states.find(config.resume)
@@ -86,12 +92,15 @@ def train(
             precision=precision,
             gradient_checkpointing=config.gradient_checkpointing,
         )
+        validation = make_validation(config, learning)
         run = Run(
             learning=learning,
             saving=make_saving(config, saver, states, plan, average),
             started_at=started_at,
             clock=clock,
             resumed=resumed,
+            validation=validation,
+            previews=previews,
             recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),
         )
         with compact(model, config.fp8_base), network:

@@ -94,11 +94,8 @@ class Saver:
                 path = self.folder / f"{self.name}{suffix}-{number}.safetensors"
                 number += 1
         unchecked = path.with_name(f".{path.stem}.unchecked{path.suffix}")
-        metadata = {**self.metadata(step, epoch), **notes}
-        metadata["sshs_model_hash"] = kohya_hash(tensors)
-        metadata["sshs_legacy_hash"] = kohya_legacy_hash(tensors, metadata)
         try:
-            save_tensors(unchecked, tensors, metadata)
+            self._write(unchecked, tensors, {**self.metadata(step, epoch), **notes})
             compare(self.network, load_network(unchecked), self.dtype)
             os.replace(unchecked, path)
         except OSError as error:
@@ -112,6 +109,21 @@ class Saver:
             with suppress(OSError):  # the write's own error is the one to tell
                 unchecked.unlink(missing_ok=True)
         return path
+
+    def write_unchecked(self, path: Path) -> None:
+        """Writes the network as it would be saved, for use at once.
+
+        Raises:
+            FileError: The disk is full or the folder cannot be written.
+        """
+        self._write(path, export_tensors(self.network, self.family, self.dtype), self.metadata(0, 0))
+
+    def _write(self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        hashes = {
+            "sshs_model_hash": kohya_hash(tensors),
+            "sshs_legacy_hash": kohya_legacy_hash(tensors, metadata),
+        }
+        save_tensors(path, tensors, {**metadata, **hashes})
 
 
 def _holds(path: Path, tensors: Mapping[str, Tensor]) -> bool:

@@ -18,13 +18,13 @@ class Every:
         """Whether a step (from 1) is one of the rhythm's."""
         return self.steps > 0 and step % self.steps == 0
 
-    def at_epoch(self, step: int, per_epoch: int) -> bool:
-        """Whether a step (from 1) ends one of the rhythm's epochs."""
-        return self.epochs > 0 and step % (self.epochs * per_epoch) == 0
+    def at_epoch(self, epoch: int | None) -> bool:
+        """Whether an epoch (from 1) is one of the rhythm's; None is none."""
+        return self.epochs > 0 and epoch is not None and epoch % self.epochs == 0
 
-    def at(self, step: int, per_epoch: int) -> bool:
-        """Whether a step is one of either."""
-        return self.at_step(step) or self.at_epoch(step, per_epoch)
+    def at(self, step: int, epoch: int | None) -> bool:
+        """Whether a step, or the epoch that it ends, is one of the rhythm's."""
+        return self.at_step(step) or self.at_epoch(epoch)
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class SaveRules:
     every: Every = Every()
     last: Last = Last()
 
-    def due(self, step: int, per_epoch: int) -> Iterator[Due]:
-        """The files that belong to a step that is done."""
+    def due(self, step: int, epoch: int | None) -> Iterator[Due]:
+        """The files that belong to a step that is done, and to the epoch that it ends."""
         if self.every.at_step(step):
             yield Due("step", step)
-        if self.every.at_epoch(step, per_epoch):
-            yield Due("epoch", step // per_epoch)
+        if epoch is not None and self.every.at_epoch(epoch):
+            yield Due("epoch", epoch)
 
     def obsolete(self, due: Due, last: Last | None = None) -> Due | None:
         """The one older file that is too many once `due` is there.

@@ -78,7 +78,7 @@ def _one_pass(learning: Learning, samples: Sequence[Sample], encoded: Encoded, s
     if learning.network.drops:
         learning.network.begin_batch([_dropout_seed(learning, sample) for sample in samples])
     with learning.precision.context():
-        batch = _batch(learning, samples, encoded, step)
+        batch = make_batch(learning, samples, encoded, step)
         generators = [sample.generator(learning.seed, "noise") for sample in samples]
         return learning.objective.losses(learning.model, batch, generators).sum()
 
@@ -87,7 +87,8 @@ def _dropout_seed(learning: Learning, sample: Sample) -> int:
     return derived_seed("dropout", learning.seed, sample.epoch, sample.image, sample.repeat)
 
 
-def _batch(learning: Learning, samples: Sequence[Sample], encoded: Encoded, step: int) -> Batch:
+def make_batch(learning: Learning, samples: Sequence[Sample], encoded: Encoded, step: int) -> Batch:
+    """What the objective sees of samples, `step` updates after the start."""
     device = learning.model.device
     captions = [learning.variations.caption(sample, step) for sample in samples]
     subsets = [learning.plan.records[sample.image].subset for sample in samples]

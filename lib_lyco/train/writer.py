@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,6 @@ from lib_lyco.errors import FileError, LycoError
 from lib_lyco.train.average import Average
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event, Paused, Resumed, Saved, SaveReason
-from lib_lyco.train.plan import Plan
 from lib_lyco.train.progress import Progress
 from lib_lyco.train.save import Saver, epoch_suffix, step_suffix
 from lib_lyco.train.save_rules import Due, Last, SaveRules
@@ -57,7 +57,7 @@ class Writer:
         """Writes the files that belong to the step just done, then a state, then removes older ones."""
         if self.progress.over:
             return
-        dues = list(self.saving.rules.due(self.progress.step, self._plan.steps_per_epoch))
+        dues = list(self.saving.rules.due(self.progress.step, self.progress.ended_epoch))
         saved: list[Event] = []
         for due in dues:
             saved += yield from self.save(_suffix(due), due.reason)
@@ -133,22 +133,33 @@ class Writer:
             yield Resumed(self.progress.step)
         return result
 
-    @property
-    def _plan(self) -> Plan:
-        return self.learning.plan
-
     def _write(self, suffix: str) -> Path:
         saving, average = self.saving, self.saving.average
         changes = [(change.step, str(change)) for change in self.progress.changes]
         notes = {CHANGES_KEY: json.dumps(changes)} if changes else {}
         where = suffix, self.progress.step, self.progress.epoch, notes
-        trained = self.learning.optimisation.averaged
-        with average.applied() if average and not saving.average_beside else trained():
+        with self._as_saved():
             path = saving.saver.save(*where)
         if average and saving.average_beside:
             with average.applied():
                 saving.saver.beside.save(*where)
         return path
+
+    def write_now(self, path: Path) -> None:
+        """Writes what a file would hold, for pictures of it.
+
+        Raises:
+            FileError: It cannot be written.
+        """
+        with self._as_saved():
+            self.saving.saver.write_unchecked(path)
+
+    def _as_saved(self) -> AbstractContextManager[object]:
+        """Within it, the network has the weights that are saved."""
+        average = self.saving.average
+        if average and not self.saving.average_beside:
+            return average.applied()
+        return self.learning.optimisation.averaged()
 
     def _state(self) -> State:
         progress, average = self.progress, self.saving.average
@@ -173,8 +184,8 @@ class Writer:
             saving.saver.beside.remove(_suffix(file))
         state = rules.obsolete(due, saving.states_last)
         if state is not None:
-            epochs = state.reason == "epoch"
-            saving.states.remove(state.number * (self._plan.steps_per_epoch if epochs else 1))
+            ends = self.learning.plan.epoch_ends
+            saving.states.remove(ends[state.number - 1] if state.reason == "epoch" else state.number)
 
 
 def _suffix(due: Due) -> str:

@@ -7,6 +7,7 @@ from typing import cast
 
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.compose.datasets import make_datasets
+from lib_lyco.train.compose.held_out import kept_in
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.data.encoder import ImageEncoder
 from lib_lyco.train.data.image import parse_colour
@@ -26,6 +27,8 @@ def plan_run(config: TrainConfig) -> Plan:
         DataError: An image, a caption, a folder or a metadata file cannot be used.
     """
     datasets, notes = make_datasets(config)
+    if config.validation_split:
+        datasets = kept_in(datasets, config.validation_split, config.validation_seed)
     length = Length(config.epochs, config.max_steps, config.accumulation)
     plan = make_plan(datasets, notes, config.seed, length)
     demand_masks(plan.records)
