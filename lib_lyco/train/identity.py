@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.data.mask import find_mask
 from lib_lyco.train.metadata import BaseFacts
 from lib_lyco.train.option import declarations
 from lib_lyco.train.options.subset import SubsetOptions
@@ -57,7 +59,8 @@ def _own(subset: SubsetOptions, shared: Mapping[str, object]) -> tuple[str, ...]
 
 
 def _base(base: BaseFacts) -> str:
-    return " ".join((base.family, base.prediction, base.hash[:16] or base.name))
+    vae = (f"VAE {base.vae.hash[:16]}",) if base.vae else ()
+    return " ".join((base.family, base.prediction, base.hash[:16] or base.name, *vae))
 
 
 def demand_same(found: Mapping[str, str], wanted: Mapping[str, str], where: str) -> None:

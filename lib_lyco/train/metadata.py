@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,7 +41,34 @@ _LEAST = (
     "ss_network_args",
 )
 """What sd-scripts keeps with `--no_metadata`: readers need it."""
+_PLAIN_ARGS = (
+    # written to ss_network_args under their own names, where they are set
+    "preset",
+    "rank_dropout",
+    "module_dropout",
+    "use_scalar",
+    "full_matrix",
+    "unbalanced_factorization",
+    "rescaled",
+    "train_norm",
+    "down_lr_weight",
+    "mid_lr_weight",
+    "up_lr_weight",
+    "blocks_lr_zero_threshold",
+)
+_LIST_ARGS = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
 _LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says about another that it was trained with."""
+
+    name: str
+    hash: str
+    """SHA-256, 64 hex."""
+    legacy_hash: str
+    """The host's old short hash."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,8 @@ class BaseFacts:
     """SHA-256 of the checkpoint, 64 hex; empty if there is no file."""
     legacy_hash: str = ""
     """The host's old short hash."""
+    vae: FileFacts | None = None
+    """The autoencoder's file, where it is not the checkpoint's own."""
 
     @property
     def version(self) -> str:
@@ -68,17 +97,15 @@ class BaseFacts:
         return f"{_ARCHITECTURES.get((self.family, self.prediction), self.family)}/lora"
 
 
-def base_facts(family: Family, prediction: Prediction, name: str, path: Path | None) -> BaseFacts:
-    """Reads the hashes of the checkpoint, if there is one."""
-    if path is None or not path.is_file():
-        return BaseFacts(family, prediction, name)
+def file_facts(path: Path) -> FileFacts:
+    """Reads a file's hashes."""
     digest, legacy = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
         file.seek(_LEGACY_START)
         legacy.update(file.read(_LEGACY_LENGTH))
-    return BaseFacts(family, prediction, path.name, digest.hexdigest(), legacy.hexdigest()[:8])
+    return FileFacts(path.name, digest.hexdigest(), legacy.hexdigest()[:8])
 
 
 def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float) -> dict[str, str]:
@@ -105,13 +132,16 @@ def progress_metadata(step: int, epoch: int, now: float) -> dict[str, str]:
     return {"ss_steps": str(step), "ss_epoch": str(epoch), "ss_training_finished_at": str(now)}
 
 
+def _listed(values: Sequence[float]) -> str:
+    return ",".join(str(value) for value in values)
+
+
 def _network(config: TrainConfig) -> dict[str, Any]:
     """A DyLoRA is written as a LoRA, with its scale folded into alpha, and says so: the name
     `dylora` would make readers correct what is already right."""
     low_rank = config.algo in ("lora", "locon", "dylora")
-    args: dict[str, Any] = (
-        {} if low_rank and not config.dora and not config.tucker else {"algo": config.algo}
-    )
+    plain = not (config.dora or config.tucker or config.train_norm)
+    args: dict[str, Any] = {} if low_rank and plain else {"algo": config.algo}
     conv_alpha = config.alpha if config.conv_alpha is None else config.conv_alpha
     optional: tuple[tuple[str, Any, bool], ...] = (
         ("conv_dim", config.conv_rank_used, config.conv_rank_used > 0),
@@ -123,13 +153,16 @@ def _network(config: TrainConfig) -> dict[str, Any]:
         ("use_tucker", config.tucker, config.tucker),
         ("rs_lora", config.rs_lora, config.rs_lora),
         ("dora_wd", config.dora, config.dora),
+        ("wd_on_output", config.wd_on_output, config.dora),
+        *((name, getattr(config, name), bool(getattr(config, name))) for name in _PLAIN_ARGS),
+        *((name, _listed(getattr(config, name)), bool(getattr(config, name))) for name in _LIST_ARGS),
     )
     args |= {name: str(value) for name, value, is_set in optional if is_set}
     return {
         "ss_network_module": "lycoris.kohya" if "algo" in args else "networks.lora",
         "ss_network_dim": config.rank,
         "ss_network_alpha": config.alpha,
-        "ss_network_dropout": None,
+        "ss_network_dropout": config.dropout or None,
         "ss_network_args": args,
         "ss_scale_weight_norms": config.scale_weight_norms or None,
     }
@@ -194,11 +227,11 @@ def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         for record, place in zip(plan.records, plan.placements, strict=True)
     ]
     return {
-        "ss_caption_dropout_rate": 0.0,
-        "ss_caption_dropout_every_n_epochs": 0,
-        "ss_caption_tag_dropout_rate": 0.0,
-        "ss_face_crop_aug_range": None,
-        "ss_max_token_length": None,
+        "ss_caption_dropout_rate": config.caption_dropout_rate,
+        "ss_caption_dropout_every_n_epochs": config.caption_dropout_every_n_epochs,
+        "ss_caption_tag_dropout_rate": config.caption_tag_dropout_rate,
+        "ss_face_crop_aug_range": config.face_crop_aug_range,
+        "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,
         "ss_clip_skip": config.clip_skip if config.clip_skip > 1 else None,
         "ss_cache_latents": config.latent_cache != "off",
         "ss_num_train_images": sum(count.num_samples for count in plan.datasets),
@@ -206,11 +239,11 @@ def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_batch_size_per_device": config.batch_size,
         "ss_total_batch_size": config.batch_size,
         "ss_resolution": f"({width}, {height})",
-        "ss_color_aug": False,
+        "ss_color_aug": config.color_aug != "off",
         "ss_flip_aug": config.flip,
         "ss_random_crop": config.random_crop,
-        "ss_shuffle_caption": False,
-        "ss_keep_tokens": 0,
+        "ss_shuffle_caption": config.shuffle_caption,
+        "ss_keep_tokens": config.keep_tokens,
         "ss_enable_bucket": config.buckets,
         "ss_bucket_no_upscale": not config.bucket_upscale,
         "ss_min_bucket_reso": config.bucket_min,
@@ -247,8 +280,10 @@ def _base(base: BaseFacts) -> dict[str, Any]:
         "ss_v2": base.family == "sd2",
         "ss_base_model_version": base.version,
         "ss_sd_model_name": base.name,
-        "ss_vae_name": None,
-    } | ({"ss_sd_model_hash": base.legacy_hash, "ss_new_sd_model_hash": base.hash} if base.hash else {})
+        "ss_vae_name": base.vae.name if base.vae else None,
+        **({"ss_sd_model_hash": base.legacy_hash, "ss_new_sd_model_hash": base.hash} if base.hash else {}),
+        **({"ss_vae_hash": base.vae.legacy_hash, "ss_new_vae_hash": base.vae.hash} if base.vae else {}),
+    }
 
 
 def _modelspec(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float) -> dict[str, Any]:

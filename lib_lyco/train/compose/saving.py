@@ -8,7 +8,7 @@ from pathlib import Path
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.average import Average
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.metadata import BaseFacts, base_facts
+from lib_lyco.train.metadata import BaseFacts, file_facts
 from lib_lyco.train.network import TrainableNetwork
 from lib_lyco.train.plan import Plan
 from lib_lyco.train.precision import DTYPES
@@ -20,8 +20,13 @@ from lib_lyco.train.writer import Saving
 
 def make_facts(config: TrainConfig, model: BaseModel) -> BaseFacts:
     """What is known of the base model."""
-    path = Path(config.base_model) if config.base_model else None
-    return base_facts(model.family, model.schedule.prediction, model.name, path)
+    prediction = model.schedule.prediction
+    vae = file_facts(Path(config.vae)) if config.vae and Path(config.vae).is_file() else None
+    path = Path(config.base_model)
+    if not config.base_model or not path.is_file():
+        return BaseFacts(model.family, prediction, model.name, vae=vae)
+    facts = file_facts(path)
+    return BaseFacts(model.family, prediction, facts.name, facts.hash, facts.legacy_hash, vae)
 
 
 def make_states(config: TrainConfig, identity: Mapping[str, str]) -> StateStore:
