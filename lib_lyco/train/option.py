@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 from lib_lyco.errors import ConfigError
 
 _METADATA_KEY = "option"
+_COMMA = re.compile(r",(?![^(\[{]*[)\]}])")
+"""One outside of brackets: `betas=(0.9, 0.99)` is one value."""
 
 
 @dataclass(frozen=True)
@@ -128,16 +131,16 @@ def _several(declaration: Declaration, value: Any) -> tuple[Any, ...]:
 
 
 def split_values(declaration: Declaration, text: str) -> tuple[Any, ...]:
-    """The values of a tuple from text with commas, or 512x768 for a pair.
+    """The values of a tuple from text with commas outside of brackets, or 512x768 for a pair.
 
     Raises:
         ConfigError: One of them is of another type.
     """
     kind, length = declaration.item, declaration.length
     assert kind is not None, "only a tuple has several values"
-    parts = [part.strip() for part in (text if length is None else text.replace("x", ",")).split(",")]
+    parts = _COMMA.split(text if length is None else text.replace("x", ","))
     try:
-        values = tuple(kind(part) for part in parts if part)
+        values = tuple(kind(part.strip()) for part in parts if part.strip())
     except ValueError as error:
         raise wrong(declaration.name, text, f"{_KINDS[kind]}, or several with commas") from error
     return values * length if length and len(values) == 1 else values
