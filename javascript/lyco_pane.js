@@ -76,7 +76,7 @@ lyco.Pane = class {
         this.content.before(this.status);
         this.search.placeholder = lyco.say("Search");
         this.search.setAttribute("aria-label", lyco.say("Search networks"));
-        this.search.addEventListener("input", lyco.later(200, () => this.restart()));
+        this.search.addEventListener("input", lyco.later(120, () => this.restart()));
         this.drawSort();
         this.drawFolderButton();
     }
