@@ -39,6 +39,14 @@ def test_listed_buckets_of_768_by_512_follow_the_area() -> None:
     assert listed == [(128, 512), (256, 256), (256, 384), (384, 256), (512, 128)]
 
 
+def test_limits_of_buckets_count_from_the_steps_around_them() -> None:
+    # sd-scripts' adjust_min_max_bucket_reso_by_steps: 300 becomes 256, 1000 becomes 1024
+    odd = Bucketing(resolution=(512, 512), smallest=300, largest=1000)
+    assert odd.listed() == UPSCALE.listed()
+    tiny = Bucketing(resolution=(64, 64), smallest=8, largest=100, step=32)
+    assert tiny.listed() == [(32, 96), (32, 128), (64, 64), (96, 32), (128, 32)]
+
+
 def test_nearest_bucket_is_by_width_over_height() -> None:
     # by hand: 210/400 = 0.525 is 0.0705 from 320/704 and 0.0750 from 384/640; by height over width
     # the second would be nearer

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.models.base import PLAIN_TEXT, Cond, TextStyle
+from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.run import train
 from tests.train.tiny import TinyModel
@@ -252,3 +253,12 @@ def test_state_of_a_run_with_another_autoencoder_is_refused(
     vae.write_bytes(b"two")
     with pytest.raises(ConfigError, match="base model"):
         run(config.replaced(resume=str(state)))
+
+
+def test_captions_of_which_not_all_is_read_are_told(make_config: Make, one_image: Path) -> None:
+    pytest.importorskip("tokenizers")
+    for count, told in ((75, False), (76, True)):
+        (one_image / "chelsea.txt").write_text("short\n" + "cat " * count, encoding="utf-8")
+        config = make_config(images=str(one_image), max_token_length=75, enable_wildcard=True)
+        notes = [note for note in plan_run(config).notes if "max_token_length" in note]
+        assert [("chelsea" in note) for note in notes] == [True] * told

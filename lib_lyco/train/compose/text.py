@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast
 
 from lib_lyco.models.base import BaseModel, TextStyle
+from lib_lyco.models.chunks import count_tokens
+from lib_lyco.models.tokenizer import clip_tokenizer
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.data.record import ImageRecord
 from lib_lyco.train.data.variation import Variations, varies
 from lib_lyco.train.option import wrong
 from lib_lyco.train.plan import Plan
@@ -26,6 +30,28 @@ def text_style(config: TrainConfig) -> TextStyle:
         weights=cast(Literal["off", "webui", "kohya"], config.weighted_captions),
         max_tokens=config.max_token_length,
     )
+
+
+def length_notes(config: TrainConfig, records: Sequence[ImageRecord]) -> list[str]:
+    """Captions of which not all is read.
+
+    Raises:
+        MissingPackageError: Captions are long, but CLIP's vocabulary is not installed.
+    """
+    style, limit = text_style(config), config.max_token_length
+    # a token is one byte or more, so most captions need not be looked at
+    long = [record for record in records if len(record.caption.encode()) > limit]
+    cut = [
+        record
+        for record in long
+        if any(count_tokens(clip_tokenizer(), line, style) > limit for line in record.caption.split("\n"))
+    ]
+    if not cut:
+        return []
+    return [
+        f"{len(cut)} captions have more than {limit} tokens (max_token_length), what is over is not read: "
+        f"the first is that of {cut[0].path.name}."
+    ]
 
 
 def make_texts(config: TrainConfig, model: BaseModel, plan: Plan, learning: bool) -> Texts:
