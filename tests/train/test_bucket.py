@@ -62,6 +62,9 @@ def test_crop_of_600_by_400_is_21_pixels_from_the_top() -> None:
 def test_thin_image_without_upscaling_is_an_error() -> None:
     with pytest.raises(DataError, match="too thin"):
         SHRINK_ONLY.placements([(40, 900)])
+    with pytest.raises(DataError, match=r"thin\.png, flat\.png") as caught:
+        SHRINK_ONLY.placements([(40, 900), (512, 512), (900, 63)], ["thin.png", "a.png", "flat.png"])
+    assert caught.value.got == "40x900, 900x63"
 
 
 def test_buckets_off_gives_one_size() -> None:

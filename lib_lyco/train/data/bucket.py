@@ -16,6 +16,8 @@ from lib_lyco.errors import DataError
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
+_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -85,15 +87,21 @@ class Bucketing:
 
     def _shrink_only(self, size: Size) -> Placement:
         resized = self._shrunk(size)
-        bucket = (_floored(resized[0], self.step), _floored(resized[1], self.step))
-        if 0 in bucket:
+        return Placement((_floored(resized[0], self.step), _floored(resized[1], self.step)), resized)
+
+    def _demand_wide(
+        self, sizes: Sequence[Size], placements: Sequence[Placement], names: Sequence[object]
+    ) -> None:
+        thin = [index for index, placement in enumerate(placements) if 0 in placement.bucket]
+        if thin:
+            shown = thin[:_SHOWN]
             raise DataError(
-                "An image is too thin to be trained without upscaling.",
-                got=f"{size[0]}x{size[1]} pixels, {resized[0]}x{resized[1]} when resized",
-                expected=f"at least {self.step} pixels on each side (bucket_step)",
-                remedy="Crop or remove the image, lower bucket_step, or switch bucket_upscale on.",
+                f"{len(thin)} images are too thin to be trained without upscaling.",
+                where=", ".join(str(names[index]) for index in shown) if names else "",
+                got=", ".join(f"{sizes[index][0]}x{sizes[index][1]}" for index in shown),
+                expected=f"at least {self.step} pixels on each side when resized (bucket_step)",
+                remedy="Crop or remove them, lower bucket_step, or switch bucket_upscale on.",
             )
-        return Placement(bucket, resized)
 
     def _shrunk(self, size: Size) -> Size:
         """The size unchanged if its area fits; else shrunk so that one side is a multiple of the
