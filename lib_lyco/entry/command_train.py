@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from types import FrameType
@@ -34,6 +35,7 @@ from lib_lyco.train.events import (
 )
 from lib_lyco.train.precision import DTYPES, choose_precision
 from lib_lyco.train.run import train
+from lib_lyco.train.world import joined_world, own_device
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +51,16 @@ def run(arguments: argparse.Namespace) -> None:
     """Trains, and shows it; Ctrl-C ends the run at the next step and keeps what it has."""
     flags = flag_values(arguments)
     config = load_config(arguments.config).replaced(**flags) if arguments.config else make_config(flags)
-    device = pick_device(arguments.device)
+    device = own_device(pick_device(arguments.device))
     dtype = DTYPES[choose_precision(config.precision, device)]
     model = load_model(config.base_model or checkpoint(), device, dtype, vae=config.vae or None)
     control = Control()
-    with stopping_on_interrupt(control):
-        show(train(config, model, control, draw=draw))
+    with stopping_on_interrupt(control), joined_world(device) as world:
+        events = train(config, model, control, draw=draw, world=world)
+        if world.writes:
+            show(events)
+        else:
+            deque(events, maxlen=0)
 
 
 @contextmanager

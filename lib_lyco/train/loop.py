@@ -7,7 +7,7 @@ seed and of what they are for, so a run is the same with any number of workers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -153,7 +153,7 @@ class _Loop:
             encoding = _Encoding(source.latents) if source else iter(())
             while told := (yield from self._writer.patiently(partial(next, encoding, None))):
                 yield Caching(*told)
-                if self._control.stop_requested:
+                if self._control.stop_requested and self._run.world.size == 1:
                     return
 
     def _steps(self) -> Iterator[Event]:
@@ -187,8 +187,8 @@ class _Loop:
     def _answer(self, asked: Asked) -> Iterator[Event]:
         """Does what is asked from outside."""
         if asked.pause and not asked.stop:
-            yield from self._pause()
-            asked = Asked(self._control.stop_requested, False, asked.save, asked.sample)
+            stop = yield from self._pause()
+            asked = replace(asked, stop=stop)
         if asked.save and self._progress.step:
             yield from self._writer.now()
         if asked.sample:
@@ -210,7 +210,8 @@ class _Loop:
         if previews and self._run.world.writes:
             yield from previews.drawn(self._learning, self._writer.write_now, step, ended_epoch)
 
-    def _pause(self) -> Iterator[Event]:
+    def _pause(self) -> Generator[Event, None, bool]:
+        """Off the device until it may go on; returns whether it is to stop instead."""
         run, progress = self._run, self._progress
         since = progress.seconds
         yield Paused(progress.step, "The run was asked to pause.", "Let it go on, or stop it.")
@@ -222,6 +223,7 @@ class _Loop:
                 self._control.wait(1.0)
         progress.leave_out(since)
         yield Resumed(progress.step)
+        return asked.stop
 
     def _step(self, group: Sequence[Sequence[Sample]], mine: MicroBatches) -> Iterator[Event]:
         """One update; or, if that cannot be, a way to go on from an earlier step."""

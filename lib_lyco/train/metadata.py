@@ -108,7 +108,9 @@ def file_facts(path: Path) -> FileFacts:
     return FileFacts(path.name, digest.hexdigest(), legacy.hexdigest()[:8])
 
 
-def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float) -> dict[str, str]:
+def network_metadata(
+    config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float, processes: int = 1
+) -> dict[str, str]:
     """Everything that is known when a run starts; see `progress_metadata` for the rest."""
     values = {
         "ss_session_id": derived_seed("session", config.seed, str(started_at)) >> 31,
@@ -119,6 +121,7 @@ def network_metadata(config: TrainConfig, plan: Plan, base: BaseFacts, started_a
         **_optimisation(config, plan),
         **_objective(config),
         **_data(config, plan),
+        "ss_total_batch_size": config.batch_size * processes * config.accumulation,
         **_base(base),
         **_modelspec(config, plan, base, started_at),
     }
@@ -237,7 +240,6 @@ def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_num_train_images": sum(count.num_samples for count in plan.datasets),
         "ss_num_reg_images": sum(count.num_reg_samples for count in plan.datasets),
         "ss_batch_size_per_device": config.batch_size,
-        "ss_total_batch_size": config.batch_size,
         "ss_resolution": f"({width}, {height})",
         "ss_color_aug": config.color_aug != "off",
         "ss_flip_aug": config.flip,

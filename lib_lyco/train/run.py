@@ -29,6 +29,7 @@ from lib_lyco.train.prepare import compact, prepared
 from lib_lyco.train.preview import Draw
 from lib_lyco.train.recovery import Recovery
 from lib_lyco.train.step import Learning
+from lib_lyco.train.world import World
 
 
 def train(
@@ -37,6 +38,7 @@ def train(
     control: Control | None = None,
     clock: Callable[[], float] = time.time,
     draw: Draw | None = None,
+    world: World | None = None,
 ) -> Iterator[Event]:
     """Trains a network on a base model; yields what happens. The model is put back at the end.
 
@@ -46,6 +48,7 @@ def train(
         control: Stops, pauses, saves and draws from outside, at the next step.
         clock: Seconds since 1970 (UTC), for progress and for the dates in the file's metadata.
         draw: Draws the sample prompts.
+        world: The processes that train together; this one alone if it is not given.
 
     Raises:
         ConfigError: An option cannot work with this model or these images.
@@ -55,10 +58,11 @@ def train(
         MissingPackageError: lycoris-lora cannot be imported.
     """
     config, model = settle(config, model)
-    plan = plan_run(config)
+    world = world or World()
+    plan = plan_run(config, world.size)
     previews = make_previews(config, draw, clock)
     base = make_facts(config, model)
-    states = make_states(config, run_identity(config, plan, base))
+    states = make_states(config, run_identity(config, plan, base) | {"processes": str(world.size)})
     resumed = states.find(config.resume)
     started_at = resumed.started_at if resumed else clock()
     precision = make_precision(config.precision, model.device, model.dtype)
@@ -74,7 +78,7 @@ def train(
         average = Average(network, config.ema_decay) if config.ema_decay else None
         if resumed and average:
             average.load(resumed.average)
-        fixed = network_metadata(config, plan, base, started_at)
+        fixed = network_metadata(config, plan, base, started_at, world.size)
         texts = make_texts(config, model, plan, learns_text(network))
         saver = make_saver(
             config, model, network, partial(_metadata, fixed, clock if config.metadata else None)
@@ -84,7 +88,7 @@ def train(
             network=network,
             plan=plan,
             source=source,
-            latents=make_latents(config, model, source),
+            latents=make_latents(config, model, source, world),
             variations=make_variations(config, plan),
             texts=texts,
             objective=make_objective(config, model, network, texts.of),
@@ -92,7 +96,7 @@ def train(
             precision=precision,
             gradient_checkpointing=config.gradient_checkpointing,
         )
-        validation = make_validation(config, learning)
+        validation = make_validation(config, learning, world)
         run = Run(
             learning=learning,
             saving=make_saving(config, saver, states, plan, average),
@@ -101,8 +105,10 @@ def train(
             resumed=resumed,
             validation=validation,
             previews=previews,
+            world=world,
             recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),
         )
+        world.meet()  # all have read what was there before one begins to write
         with compact(model, config.fp8_base), network:
             yield from run_loop(run, control or Control())
 

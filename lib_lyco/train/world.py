@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from lib_lyco.train.control import Asked
 
 _T = TypeVar("_T")
+_Key = TypeVar("_Key")
 
 _PATIENCE = timedelta(days=7)
 """How long a process waits for the others: a run may be paused."""
@@ -50,8 +51,8 @@ class World:
         """What is asked of any of the processes."""
         return asked
 
-    def gathered(self, found: Mapping[Any, Tensor]) -> dict[Any, Tensor]:
-        """The tensors of all processes together, on the CPU."""
+    def gathered(self, found: Mapping[_Key, _T]) -> dict[_Key, _T]:
+        """What all processes have found together; it must lie on the CPU."""
         return dict(found)
 
     def meet(self) -> None:
@@ -87,10 +88,10 @@ class Processes(World):
         wanted = self.sums(*(float(one) for one in (asked.stop, asked.pause, asked.save, asked.sample)))
         return Asked(*(count > 0 for count in wanted))
 
-    def gathered(self, found: Mapping[Any, Tensor]) -> dict[Any, Tensor]:
+    def gathered(self, found: Mapping[_Key, _T]) -> dict[_Key, _T]:
         parts: list[Any] = [None] * self.size
-        dist.all_gather_object(parts, {key: tensor.cpu() for key, tensor in found.items()})
-        return {key: tensor for part in parts for key, tensor in part.items()}
+        dist.all_gather_object(parts, dict(found))
+        return {key: one for part in parts for key, one in part.items()}
 
     def meet(self) -> None:
         self.sums(0.0)
@@ -102,8 +103,8 @@ def launched_processes() -> int:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The device of this process, where a launcher has started several on one machine."""
-    if device == torch.device("cuda") and "LOCAL_RANK" in os.environ:
+    """The device of this process: its own GPU, where a launcher has started several."""
+    if device.type == "cuda" and launched_processes() > 1:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device
 

@@ -21,6 +21,7 @@ from lib_lyco.files.save import save_tensors
 from lib_lyco.files.tensors import read_tensors
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.data.source import ImageSource, View, ordered_map
+from lib_lyco.train.world import World
 
 Encode = Callable[[Tensor], Tensor]
 """(b, 3, h, w) in [-1, 1] on the CPU -> scaled latents (b, 4, h/8, w/8)."""
@@ -112,6 +113,8 @@ class CacheSettings:
     """Threads that read images ahead."""
     batch_size: int = 1
     """Pictures that the VAE encodes at a time."""
+    world: World = World()
+    """The processes that share the work; a folder must be one for all of them."""
 
 
 class CachedLatents:
@@ -145,6 +148,7 @@ class CachedLatents:
             self._fingerprint = vae_fingerprint(self._encode)
         # neighbours of one bucket fit into one batch of the VAE
         order = sorted(range(len(source.records)), key=lambda index: source.placements[index].bucket)
+        order = self._settings.world.share(order)
         waiting: list[_Job] = []
         for done, jobs in enumerate(ordered_map(self._jobs, order, workers), start=1):
             for job in jobs:
@@ -156,6 +160,8 @@ class CachedLatents:
             if done == len(order):
                 self._flush(waiting)
             yield done, len(order)
+        self._memory = self._settings.world.gathered(self._memory)
+        self._files = self._settings.world.gathered(self._files)
 
     def batches(self, batches: Sequence[Sequence[Sample]]) -> Iterator[Encoded]:
         """As `LatentSource.batches`. Raises FileError if a cache file is gone or damaged meanwhile."""
