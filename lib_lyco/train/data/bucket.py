@@ -50,16 +50,22 @@ class Bucketing:
     upscale: bool = True
     """Off: an image is never enlarged, `smallest` and `largest` play no part."""
 
-    def placements(self, sizes: Sequence[Size]) -> list[Placement]:
+    def placements(self, sizes: Sequence[Size], names: Sequence[object] = ()) -> list[Placement]:
         """The placement of each image size, in order.
 
+        Args:
+            sizes: Of the images.
+            names: What to call the images in an error; none are needed.
+
         Raises:
-            DataError: An image is thinner than one step after resizing, or there is no bucket at all.
+            DataError: Images are thinner than one step after resizing, or there is no bucket at all.
         """
         if not self.enabled:
             return [_cover(size, self.resolution) for size in sizes]
         if not self.upscale:
-            return [self._shrink_only(size) for size in sizes]
+            placements = [self._shrink_only(size) for size in sizes]
+            self._demand_wide(sizes, placements, names)
+            return placements
         listed = self.listed()
         if not listed:
             raise DataError(
