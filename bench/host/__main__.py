@@ -143,7 +143,7 @@ def prepare(folder: Path, checkpoint: Path | None) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Starts a WebUI, measures both in turn, prints medians."""
+    """Starts a WebUI, measures both in turn, prints the least times."""
     parser = argparse.ArgumentParser(prog="bench.host", description=__doc__)
     parser.add_argument("--webui", type=Path, required=True, help="the WebUI's folder")
     parser.add_argument("--python", required=True, help="the interpreter that has what it needs")
