@@ -18,6 +18,7 @@ from lib_lyco.train.options.data import DataOptions
 from lib_lyco.train.options.description import DescriptionOptions
 from lib_lyco.train.options.failures import FailureOptions
 from lib_lyco.train.options.images import ImageOptions
+from lib_lyco.train.options.logging import LoggingOptions
 from lib_lyco.train.options.model import ModelOptions
 from lib_lyco.train.options.network import NetworkOptions
 from lib_lyco.train.options.objective import ObjectiveOptions
@@ -33,6 +34,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
     FailureOptions,
     ValidationOptions,
     PreviewOptions,
+    LoggingOptions,
     SavingOptions,
     OptimisationOptions,
     ObjectiveOptions,
@@ -61,6 +63,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
         self.check_network()
         self.check_objective()
         self.check_optimisation(self.algo)
+        self.check_logging()
         self.check_previews()
         self.check_saving()
         self.check_validation()

@@ -10,6 +10,7 @@ from functools import partial
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.average import Average
 from lib_lyco.train.compose.data import make_latents, make_source, plan_run
+from lib_lyco.train.compose.logging import make_logs
 from lib_lyco.train.compose.model import halve, settle
 from lib_lyco.train.compose.network import base_networks, learns_text, make_network
 from lib_lyco.train.compose.objective import make_objective
@@ -22,6 +23,7 @@ from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event
 from lib_lyco.train.identity import run_identity
+from lib_lyco.train.log import logged
 from lib_lyco.train.loop import Run, run_loop
 from lib_lyco.train.metadata import network_metadata, progress_metadata
 from lib_lyco.train.precision import make_precision
@@ -110,7 +112,9 @@ def train(
         )
         world.meet()  # all have read what was there before one begins to write
         with compact(model, config.fp8_base), network:
-            yield from run_loop(run, control or Control())
+            first_step = resumed.step if resumed else 0
+            logs = make_logs(config, started_at, first_step) if world.writes else []
+            yield from logged(run_loop(run, control or Control()), logs)
 
 
 def _metadata(

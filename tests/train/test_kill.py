@@ -63,7 +63,8 @@ def seconds_until_over(config: TrainConfig, patience: float | None) -> float | N
 
 def finished_files(folder: Path) -> dict[str, bytes]:
     """Every file a user sees, whole; reading a half-written one raises."""
-    found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    there = list(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in there if path.is_file() and not path.name.startswith(".")]
     for path in found:
         load_file(path)
     return {path.name: path.read_bytes() for path in found if path.suffix != ".state"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,7 @@ def test_metadata_of_a_resumed_run_is_the_whole_runs(make_config: Make) -> None:
     config = make_config(name="same")
     run(config)
     whole = final_file(config).read_bytes()
-    for path in Path(config.output).iterdir():
-        path.unlink()
+    shutil.rmtree(config.output)
     stopped_at(config, 2)
     run(config.replaced(resume="auto"))
     assert final_file(config).read_bytes() == whole

@@ -67,7 +67,7 @@ def test_events_tell_the_run_from_plan_to_file(make_config: Make) -> None:
         "network.safetensors",
     ]
     written = sorted(path.name for path in Path(config.output).iterdir())
-    assert written == sorted([*saved, "network-step00000010.state"])
+    assert written == sorted([*saved, "logs", "network-step00000010.state"])
     steps = [event for event in events if isinstance(event, Step)]
     assert [(step.step, step.epoch) for step in steps] == [(n, 1 + (n > 5)) for n in range(1, 11)]
     assert isinstance(events[0], Started)
