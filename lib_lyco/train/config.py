@@ -66,7 +66,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
         self.check_logging()
         self.check_previews()
         self.check_saving()
-        self.check_validation()
+        self.check_validation(self.dataset_config)
 
     def replaced(self, **values: Any) -> TrainConfig:
         """A copy with other values, checked as a whole.

@@ -23,6 +23,10 @@ class Dataset:
     batch_size: int
     default_repeats: float
     """Of subsets that do not say."""
+    validation_split: float = 0.0
+    """Share of each subset's images that is held out."""
+    validation_seed: int = 0
+    """Decides which."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,9 @@ def make_plan(datasets: Sequence[Dataset], notes: Iterable[str], seed: int, leng
         showings = count_showings(dataset.subsets, dataset.default_repeats, start)
         shown.append(showings)
         records += showings.records
-        placements += dataset.bucketing.placements([record.size for record in showings.records])
+        placements += dataset.bucketing.placements(
+            [record.size for record in showings.records], [record.path.name for record in showings.records]
+        )
         repeats += showings.repeats
         turns += showings.turns
         pools.append(Pool(range(start, len(records)), dataset.batch_size))

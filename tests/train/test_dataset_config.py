@@ -12,6 +12,7 @@ import toml
 from lib_lyco.errors import ConfigError, DataError
 from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.compose.datasets import make_datasets
+from lib_lyco.train.compose.held_out import held_out
 from lib_lyco.train.config import TrainConfig, make_config
 from lib_lyco.train.data.record import Subset
 from tests.train.test_folder import write_image
@@ -168,6 +169,25 @@ def test_preserved_subsets_of_sd_scripts_are_prior_prediction(images: Path) -> N
     config = configured(images, tables)
     assert [subset.options.prior_prediction for subset in subsets(config)] == [False, True]
     assert plan_run(config).order.repeats == [1, 1, 1, 1], "it is no regularisation: nothing is doubled"
+
+
+def test_datasets_hold_out_their_own_share(images: Path) -> None:
+    tables = {
+        "datasets": [
+            {"validation_split": 0.34, "validation_seed": 3, "subsets": [{"image_dir": "cats"}]},
+            {"subsets": [{"image_dir": "dogs"}, {"image_dir": "reg", "is_reg": True}]},
+        ]
+    }
+    config = configured(images, tables)
+    everything, _ = make_datasets(config)
+    trained = [record.path.name for record in plan_run(config).records]
+    held = [
+        record.path.name for one in held_out(everything) for sub in one.subsets for record in sub.records
+    ]
+    assert len(held) == 1
+    assert held[0] in ("a.png", "b.png", "c.png")
+    assert sorted(trained + held) == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    # one regularisation image suffices for the one dog
 
 
 def test_folder_names_say_nothing_in_a_dataset_config(images: Path) -> None:

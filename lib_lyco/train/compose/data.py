@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.compose.datasets import make_datasets
 from lib_lyco.train.compose.held_out import kept_in
+from lib_lyco.train.compose.text import length_notes
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.data.encoder import ImageEncoder
 from lib_lyco.train.data.image import parse_colour
@@ -17,22 +19,22 @@ from lib_lyco.train.data.source import CropConditioning, ImageSource
 from lib_lyco.train.options.images import not_kept
 from lib_lyco.train.plan import Length, Plan, make_plan
 from lib_lyco.train.precision import DTYPES
+from lib_lyco.train.world import World
 
 
-def plan_run(config: TrainConfig) -> Plan:
-    """What a run will do, without a base model.
+def plan_run(config: TrainConfig, processes: int = 1) -> Plan:
+    """What a run will do, without a base model. A batch is what all processes have of it together.
 
     Raises:
         ConfigError: No images are named, or a value of the dataset_config cannot work.
         DataError: An image, a caption, a folder or a metadata file cannot be used.
     """
     datasets, notes = make_datasets(config)
-    if config.validation_split:
-        datasets = kept_in(datasets, config.validation_split, config.validation_seed)
+    datasets = [replace(one, batch_size=one.batch_size * processes) for one in datasets]
     length = Length(config.epochs, config.max_steps, config.accumulation)
-    plan = make_plan(datasets, notes, config.seed, length)
+    plan = make_plan(kept_in(datasets), notes, config.seed, length)
     demand_masks(plan.records)
-    return plan
+    return replace(plan, notes=(*plan.notes, *length_notes(config, plan.records)))
 
 
 def make_source(config: TrainConfig, plan: Plan) -> ImageSource:
@@ -46,7 +48,7 @@ def make_source(config: TrainConfig, plan: Plan) -> ImageSource:
     )
 
 
-def make_latents(config: TrainConfig, model: BaseModel, source: ImageSource) -> LatentSource:
+def make_latents(config: TrainConfig, model: BaseModel, source: ImageSource, world: World) -> LatentSource:
     """Where latents come from.
 
     Raises:
@@ -63,5 +65,6 @@ def make_latents(config: TrainConfig, model: BaseModel, source: ImageSource) -> 
         folder=folder if config.latent_cache == "disk" else None,
         workers=config.workers,
         batch_size=config.vae_batch_size or config.batch_size,
+        world=world,
     )
     return CachedLatents(source, encode, settings)

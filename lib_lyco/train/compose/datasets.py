@@ -67,7 +67,14 @@ def _datasets(config: TrainConfig, scan: Scan, default_repeats: float) -> list[D
     """The dataset, and once more for each further resolution."""
     configs = [config, *(config.replaced(resolution=(side, side)) for side in config.extra_resolutions)]
     return [
-        Dataset(scan.subsets, _bucketing(_own(DatasetOptions, one)), one.batch_size, default_repeats)
+        Dataset(
+            subsets=scan.subsets,
+            bucketing=_bucketing(_own(DatasetOptions, one)),
+            batch_size=one.batch_size,
+            default_repeats=default_repeats,
+            validation_split=one.validation_split,
+            validation_seed=one.validation_seed,
+        )
         for one in configs
     ]
 

@@ -11,23 +11,24 @@ from lib_lyco.train.plan import Dataset
 from lib_lyco.train.seed import derived_seed
 
 
-def held_out(datasets: Sequence[Dataset], share: float, seed: int) -> list[Dataset]:
+def held_out(datasets: Sequence[Dataset]) -> list[Dataset]:
     """The part of the datasets that is held out; regularisation images are not."""
-    return _parts(datasets, share, seed, held=True)
+    return _parts([dataset for dataset in datasets if dataset.validation_split], held=True)
 
 
-def kept_in(datasets: Sequence[Dataset], share: float, seed: int) -> list[Dataset]:
+def kept_in(datasets: Sequence[Dataset]) -> list[Dataset]:
     """The part of the datasets that is trained on."""
-    return _parts(datasets, share, seed, held=False)
+    return _parts(datasets, held=False)
 
 
-def _parts(datasets: Sequence[Dataset], share: float, seed: int, held: bool) -> list[Dataset]:
+def _parts(datasets: Sequence[Dataset], held: bool) -> list[Dataset]:
     found: list[Dataset] = []
     for dataset in datasets:
+        share, seed = dataset.validation_split, dataset.validation_seed
         subsets = [
             replace(subset, records=records)
             for subset in dataset.subsets
-            if (records := _records(subset, share, seed, held))
+            if (records := _records(subset, share, seed, held) if share else subset.records)
         ]
         if subsets:
             found.append(replace(dataset, subsets=subsets))

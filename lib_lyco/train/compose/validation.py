@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.compose.data import make_latents, make_source
@@ -15,11 +14,12 @@ from lib_lyco.train.plan import Length, Plan, make_plan
 from lib_lyco.train.save_rules import Every
 from lib_lyco.train.step import Learning
 from lib_lyco.train.validation import Validation
+from lib_lyco.train.world import World
 
 _ONCE = Length(epochs=1, max_steps=None, accumulation=1)
 
 
-def make_validation(config: TrainConfig, learning: Learning) -> Validation | None:
+def make_validation(config: TrainConfig, learning: Learning, world: World) -> Validation | None:
     """What a run is validated with; None if it is not.
 
     Raises:
@@ -34,7 +34,7 @@ def make_validation(config: TrainConfig, learning: Learning) -> Validation | Non
         learning,
         plan=plan,
         source=source,
-        latents=make_latents(config, learning.model, source),
+        latents=make_latents(config, learning.model, source, world),
         variations=make_variations(config, plan),
     )
     steps = config.validate_every_n_steps
@@ -45,13 +45,20 @@ def make_validation(config: TrainConfig, learning: Learning) -> Validation | Non
 
 def _plan(config: TrainConfig) -> Plan | None:
     if config.validation_images:
-        folder = Path(config.validation_images)
-        datasets, notes = make_datasets(
-            config.replaced(images=str(folder), reg_images="", metadata_file="", dataset_config="")
+        folder = config.replaced(
+            images=config.validation_images,
+            metadata_file="",
+            dataset_config="",
+            reg_images="",
+            prior_loss_weight=1.0,
+            reg_prior_prediction=False,
         )
-    elif config.validation_split:
+        datasets, notes = make_datasets(folder)
+    elif config.validation_split or config.dataset_config:
         everything, notes = make_datasets(config)
-        datasets = held_out(everything, config.validation_split, config.validation_seed)
+        if not any(dataset.validation_split for dataset in everything):
+            return None
+        datasets = held_out(everything)
         if not datasets:
             raise ConfigError(
                 "No image is held out for validation.",

@@ -13,10 +13,11 @@ from lib_lyco.train.option import option
 from lib_lyco.train.options.captions import SubsetCaptions
 from lib_lyco.train.options.data import DatasetData, SubsetData
 from lib_lyco.train.options.images import DatasetImages, SubsetImages
+from lib_lyco.train.options.validation import DatasetValidation
 
 
 @dataclass(frozen=True)
-class DatasetOptions(DatasetImages, DatasetData):
+class DatasetOptions(DatasetValidation, DatasetImages, DatasetData):
     """The settings of one dataset: images that share buckets and batches."""
 
 
