@@ -212,8 +212,8 @@ class LossScaler:
 
     def unscale(self, gradients: Iterable[Tensor]) -> None:
         """Divides gradients by the scale, in place."""
-        for gradient in gradients:
-            gradient.div_(self.scale)
+        divide = torch._foreach_div_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        divide(list(gradients), self.scale)
 
     def adapt(self, finite: bool) -> None:
         """Chooses the next scale."""

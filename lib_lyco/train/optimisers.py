@@ -185,7 +185,7 @@ def build_optimiser(
     arguments = {**recipe.usual, **choice.arguments, **recipe.implied}
     known = _known_arguments(made)
     _check_arguments(choice, recipe, known)
-    if device.type == "cuda" and "fused" in known and not arguments.keys() & {"fused", "foreach"}:
+    if device.type == "cuda" and _can_fuse(recipe, known) and not arguments.keys() & {"fused", "foreach"}:
         arguments["fused"] = True  # one kernel for a whole group
     relative = "relative_step" in known and bool(arguments.get("relative_step", True))
     rate = None if relative else max(group["lr"] for group in groups)
@@ -201,6 +201,11 @@ def build_optimiser(
     if recipe.schedule_free:
         optimiser.train()
     return Built(optimiser, not relative, tuple(notes))
+
+
+def _can_fuse(recipe: Recipe, known: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether this torch has the optimiser in one kernel for CUDA; Adagrad's is for the CPU only."""
+    return recipe.module == "torch.optim" and recipe.name in ("Adam", "AdamW", "SGD") and "fused" in known
 
 
 def _class(recipe: Recipe) -> Any:

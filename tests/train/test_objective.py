@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.models.base import Cond, NoiseSchedule, Prediction, SizeCond
+from lib_lyco.network.load import load_network
 from lib_lyco.train.compose.network import make_network
 from lib_lyco.train.compose.objective import make_objective
 from lib_lyco.train.config import TrainConfig
@@ -29,6 +31,8 @@ from lib_lyco.train.objective import (
     velocity,
 )
 from lib_lyco.train.seed import derived_generator
+from lib_lyco.train.start import continue_from
+from tests.train.test_run import final_file, run
 from tests.train.tiny import TinyModel
 
 Make = Callable[..., TrainConfig]
@@ -213,6 +217,57 @@ def test_preservation_adds_the_distance_from_the_base_models_answer() -> None:
     assert asked == [["1girl", "1girl"]] * 2
     noisy = [seen[0] for seen in model.seen[:3]]
     assert all(torch.equal(noisy[0], other) for other in noisy)
+
+
+def test_without_the_network_the_base_model_answers_as_before_training(make_config: Make) -> None:
+    model = TinyModel()
+    config = make_config(prior_prediction_weight=0.5, prior_caption="a cat")
+    network = make_network(config, model)
+    objective = make_objective(config, model, network, lambda captions: model.encode_prompts(captions))
+    with torch.no_grad():
+        alone = objective.losses(model, batch_with(model), generators(2))
+        network.__enter__()
+        untrained = objective.losses(model, batch_with(model), generators(2))
+        for layer in network:
+            for parameter in layer.parameters:
+                parameter.add_(0.05)
+        trained = objective.losses(model, batch_with(model), generators(2))
+        ordinary = replace(objective, preservation=None)
+        plain = ordinary.losses(model, batch_with(model), generators(2))
+        with objective.without_network():
+            muted = ordinary.losses(model, batch_with(model), generators(2))
+        network.__exit__()
+    # an untrained network keeps all answers; a trained one is charged for the difference
+    torch.testing.assert_close(untrained, alone)
+    torch.testing.assert_close(muted, alone)
+    assert (trained > plain + 1e-4).all()
+
+
+def batch_with(model: TinyModel) -> Batch:
+    return Batch(LATENTS, model.encode_prompts(["a dog", "a dog"]), None, torch.ones(2))
+
+
+def test_prior_prediction_holds_the_prior_caption_back(make_config: Make) -> None:
+    """With the term, a run moves the base model's answers to the kept caption less than without it."""
+    moved: list[float] = []
+    for weight in (0.0, 10.0):
+        caption = {"prior_caption": "object"} if weight else {}
+        config = make_config(
+            epochs=4, scheduler="constant", prior_prediction_weight=weight, overwrite=True, **caption
+        )
+        model = TinyModel()
+        network = make_network(config, model)
+        run(config, model)
+        continue_from(network, load_network(final_file(config)), "trained")
+        noisy = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+        answers: list[Tensor] = []
+        with torch.no_grad(), network:
+            for mute in (True, False):
+                with network.muted() if mute else nullcontext():
+                    cond = model.encode_prompts(["object"] * 4)
+                    answers.append(model.predict(noisy, torch.tensor([100, 300, 600, 900]), cond))
+        moved.append(float((answers[1] - answers[0]).square().mean()))
+    assert moved[1] < 0.5 * moved[0]
 
 
 def test_schedule_of_the_objective_goes_before_the_models() -> None:
