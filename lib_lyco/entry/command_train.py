@@ -7,9 +7,11 @@ import signal
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from lib_lyco.demo.embedded import checkpoint
+from lib_lyco.entry.command_file import WORDS, commanded
 from lib_lyco.entry.device import add_device_flag, pick_device
 from lib_lyco.entry.drawing import draw
 from lib_lyco.entry.terminal import complain, progress_bar, say
@@ -58,7 +60,10 @@ def run(arguments: argparse.Namespace) -> None:
     with stopping_on_interrupt(control), joined_world(device) as world:
         events = train(config, model, control, draw=draw, world=world)
         if world.writes:
-            show(events)
+            commands = Path(config.output) / f"{config.name}.command"
+            say(f"To control the run, write {', '.join(WORDS)} into {commands}")
+            with commanded(control, commands):
+                show(events)
         else:
             deque(events, maxlen=0)
 
