@@ -18,7 +18,9 @@ from lib_lyco.files.metadata import write_value
 from lib_lyco.models.base import Prediction
 from lib_lyco.naming.layer import Family
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.config_file import dump_values
 from lib_lyco.train.optimisers import find_recipe
+from lib_lyco.train.option import Declaration, declarations
 from lib_lyco.train.plan import Plan
 from lib_lyco.train.seed import derived_seed
 
@@ -117,6 +119,7 @@ def network_metadata(
         "ss_training_started_at": started_at,
         "ss_output_name": config.name,
         "ss_training_comment": config.comment or None,
+        "lyco_config": _settings(config),
         **_network(config),
         **_optimisation(config, plan),
         **_objective(config),
@@ -128,6 +131,20 @@ def network_metadata(
     if not config.metadata:
         values = {key: values[key] for key in _LEAST}
     return {key: write_value(key, value) for key, value in values.items()}
+
+
+def _settings(config: TrainConfig) -> str:
+    """What decides the training, as TOML that `lyco train` reads; nothing of folders and machines."""
+
+    def is_told(declaration: Declaration) -> bool:
+        value = getattr(config, declaration.name)
+        texts = [
+            text for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str)
+        ]
+        is_path = any(sign in text for text in texts for sign in "/\\")
+        return not (declaration.option.free or is_path or value == declaration.default)
+
+    return dump_values(config, [one.name for one in declarations(TrainConfig) if is_told(one)])
 
 
 def progress_metadata(step: int, epoch: int, now: float) -> dict[str, str]:

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.config_file import parse_config
 from lib_lyco.train.save_rules import Due, Every, Last, SaveRules
 from tests.train.test_run import final_file, run
 
@@ -128,6 +129,15 @@ def test_title_author_and_the_rest_stand_in_the_metadata(one_step_epochs: Make) 
     told = {key: f"the {key}" for key in ("title", "author", "description", "license", "tags")}
     metadata = metadata_of(one_step_epochs(**{f"metadata_{key}": text for key, text in told.items()}))
     assert {key: metadata[f"modelspec.{key}"] for key in told} == told
+
+
+def test_settings_stand_in_the_file_but_no_path(one_step_epochs: Make, tmp_path: Path) -> None:
+    config = one_step_epochs(rank=3, min_snr_gamma=5.0, comment="hello")
+    told = metadata_of(config)["lyco_config"]
+    again = parse_config(told)
+    assert (again.rank, again.min_snr_gamma, again.te_learning_rate) == (3, 5.0, (0.0,))
+    assert again.replaced(images=config.images, output=config.output).seed == 7
+    assert str(tmp_path) not in told and "hello" not in told
 
 
 def test_file_without_metadata_keeps_what_loading_needs(one_step_epochs: Make) -> None:
