@@ -104,6 +104,16 @@ def test_images_that_cannot_be_read_here_are_told_with_their_package(
     assert any("2 .jxl" in note and "pillow-jxl-plugin" in note for note in scan.notes)
 
 
+def test_extensions_are_known_in_any_case(tmp_path: Path) -> None:
+    # sd-scripts skips a.Png, and on Linux does not see a.TXT
+    write_image(tmp_path / "a.png").rename(tmp_path / "a.Png")
+    (tmp_path / "a.TXT").write_text("its own", encoding="utf-8")
+    (record,) = scan_folder(tmp_path, SubsetOptions()).records
+    assert (record.path.name, record.caption) == ("a.Png", "its own")
+    (record,) = scan_folder(tmp_path, SubsetOptions(caption_extension=".Txt")).records
+    assert record.caption == "its own"
+
+
 def test_lines_of_a_caption_are_kept_for_wildcards_only(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png").with_suffix(".txt").write_text("one\n\n two \n", encoding="utf-8")
     (single,) = scan_folder(tmp_path, SubsetOptions()).records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from lib_lyco.errors import DataError
 from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig, make_config
+from lib_lyco.train.metadata import BaseFacts, network_metadata
 from lib_lyco.train.plan import Plan
 from tests.train.test_folder import write_image
 
@@ -41,6 +43,25 @@ def test_steps_are_those_of_sd_scripts(sixty_four: Path) -> None:
     alone = planned(sixty_four / "train", batch_size=2, epochs=4)
     assert alone.total_steps == 5120
     assert not any("twice as long" in note for note in alone.notes)
+
+
+def test_the_file_tells_of_training_and_regularisation_images_apart(sixty_four: Path) -> None:
+    config = make_config(
+        {
+            "images": str(sixty_four / "train"),
+            "reg_images": str(sixty_four / "reg"),
+            "prior_loss_weight": 0.5,
+        }
+        | {"resolution": 64, "bucket_min": 32, "batch_size": 2}
+    )
+    base = BaseFacts("sd1", "epsilon", "model")
+    metadata = network_metadata(config, plan_run(config), base, 0.0)
+    # as train_network.py writes them: showings, folders with their own repeats
+    assert (metadata["ss_num_train_images"], metadata["ss_num_reg_images"]) == ("2560", "2560")
+    assert metadata["ss_prior_loss_weight"] == "0.5"
+    assert json.loads(metadata["ss_dataset_dirs"]) == {"40_iwl 1girl": {"n_repeats": 40, "img_count": 64}}
+    assert json.loads(metadata["ss_reg_dataset_dirs"]) == {"1_1girl": {"n_repeats": 1, "img_count": 10}}
+    assert json.loads(metadata["ss_bucket_info"])["buckets"]["0"]["count"] == 5120
 
 
 def test_more_regularisation_images_than_needed_are_told(sixty_four: Path) -> None:

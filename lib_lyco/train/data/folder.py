@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,8 +33,8 @@ class _Listing:
     folder: Path
     images: tuple[str, ...]
     """File names of images, sorted."""
-    captions: frozenset[str]
-    """File names of everything that is no image."""
+    captions: Mapping[str, str]
+    """File names of everything that is no image, by the name with its extension in lower case."""
     below: tuple[str, ...]
     """Names of the folders in it, sorted."""
     left_out: tuple[str, ...]
@@ -116,7 +117,13 @@ def _listing(folder: Path) -> _Listing:
             else:
                 (images if extension in readable else others).append(entry.name)
     left_out = tuple(name for name in others if os.path.splitext(name)[1].lower() in missing)
-    return _Listing(folder, tuple(sorted(images)), frozenset(others), tuple(sorted(below)), left_out)
+    captions = {_lower_extension(name): name for name in sorted(others)}
+    return _Listing(folder, tuple(sorted(images)), captions, tuple(sorted(below)), left_out)
+
+
+def _lower_extension(name: str) -> str:
+    stem, extension = os.path.splitext(name)
+    return stem + extension.lower()
 
 
 def _numbered(folder: Path) -> tuple[float, str] | None:
@@ -145,7 +152,7 @@ def _record(listing: _Listing, name: str, options: SubsetOptions) -> ImageRecord
     return ImageRecord(path, header.size, caption, source, folder, options, header.transparent)
 
 
-def _caption_name(image: str, names: frozenset[str], extension: str) -> str | None:
+def _caption_name(image: str, names: Mapping[str, str], extension: str) -> str | None:
     """The caption file of an image: that of its own name first, else that of the picture a face was cut
     from (sd-scripts looks at the underscores of the whole path and so may find a foreign one)."""
     stem = os.path.splitext(image)[0]
@@ -153,5 +160,5 @@ def _caption_name(image: str, names: frozenset[str], extension: str) -> str | No
     stems = [stem]
     if len(words) > _FACE_PARTS and all(word.isdecimal() for word in words[-_FACE_PARTS:]):
         stems.append("_".join(words[:-_FACE_PARTS]))
-    candidates = (one + end for one in stems for end in ((extension,) if extension else CAPTION_EXTENSIONS))
-    return next((name for name in candidates if name in names), None)
+    ends = (extension.lower(),) if extension else CAPTION_EXTENSIONS
+    return next((names[one + end] for one in stems for end in ends if one + end in names), None)
