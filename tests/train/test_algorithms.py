@@ -214,9 +214,9 @@ def test_face_splitting_is_the_hadamard_product() -> None:
     down, up = face_split((u1, v1), (u2, v2))
     assert down.shape == (6, 7)
     torch.testing.assert_close(up @ down, (u1 @ v1) * (u2 @ v2))
-    # 3 r^2 (i + o) < i o at 1280: r^2 < 213
-    assert face_split_pays(14, 1280, 1280)
-    assert not face_split_pays(15, 1280, 1280)
+    # r^2 (i + o) < i o at 1280: r^2 < 640
+    assert face_split_pays(25, 1280, 1280)
+    assert not face_split_pays(26, 1280, 1280)
 
 
 def test_layers_that_stable_diffusion_has_not_are_told() -> None:

