@@ -46,14 +46,9 @@ def test_steps_are_those_of_sd_scripts(sixty_four: Path) -> None:
 
 
 def test_the_file_tells_of_training_and_regularisation_images_apart(sixty_four: Path) -> None:
-    config = make_config(
-        {
-            "images": str(sixty_four / "train"),
-            "reg_images": str(sixty_four / "reg"),
-            "prior_loss_weight": 0.5,
-        }
-        | {"resolution": 64, "bucket_min": 32, "batch_size": 2}
-    )
+    folders = {"images": str(sixty_four / "train"), "reg_images": str(sixty_four / "reg")}
+    values = {"prior_loss_weight": 0.5, "resolution": 64, "bucket_min": 32, "precision": "fp32"}
+    config = make_config(folders | values)
     base = BaseFacts("sd1", "epsilon", "model")
     metadata = network_metadata(config, plan_run(config), base, 0.0)
     # as train_network.py writes them: showings, folders with their own repeats
