@@ -15,10 +15,8 @@ from lib_lyco.entry.command_file import WORDS, commanded
 from lib_lyco.entry.device import add_device_flag, pick_device
 from lib_lyco.entry.drawing import draw
 from lib_lyco.entry.terminal import complain, progress_bar, say
+from lib_lyco.entry.training_input import add_training_input, read_training_input
 from lib_lyco.models.load import load_model
-from lib_lyco.train.config import make_config
-from lib_lyco.train.config_file import load_config
-from lib_lyco.train.config_flags import add_flags, flag_values
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import (
     Caching,
@@ -42,17 +40,13 @@ from lib_lyco.train.world import joined_world, own_device
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the config file and one flag per training option."""
-    parser.add_argument(
-        "config", nargs="?", metavar="CONFIG.toml", help="options; a flag overrides its line"
-    )
+    add_training_input(parser)
     add_device_flag(parser)
-    add_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, and shows it; Ctrl-C ends the run at the next step and keeps what it has."""
-    flags = flag_values(arguments)
-    config = load_config(arguments.config).replaced(**flags) if arguments.config else make_config(flags)
+    config = read_training_input(arguments)
     device = own_device(pick_device(arguments.device))
     dtype = DTYPES[choose_precision(config.precision, device)]
     model = load_model(config.base_model or checkpoint(), device, dtype, vae=config.vae or None)

@@ -128,6 +128,7 @@ def gui_words(fields: Mapping[str, Any], where: str) -> Translated:
     if fields.get("lr_scheduler_args"):
         flags["lr_scheduler_args"] = str(fields["lr_scheduler_args"]).replace('"', "").split()
     _rates(fields, flags)
+    _prompts(flags, notes)
     attention = str(fields.get("xformers", ""))
     flags["xformers"], flags["sdpa"] = attention in ("xformers", "True"), attention == "sdpa"
     words = [*flag_words(flags), *shlex.split(str(fields.get("additional_parameters", "") or ""))]
@@ -176,6 +177,17 @@ def _lengths(fields: Mapping[str, Any], flags: dict[str, Any], notes: list[Note]
         flags["lr_scheduler_num_cycles"] = int(float(fields.get("epoch") or 1))
     if flags.get("network_weights") and not flags.get("dim_from_weights"):
         flags.pop("dim_from_weights", None)
+
+
+def _prompts(flags: dict[str, Any], notes: list[Note]) -> None:
+    """The GUI keeps the prompts themselves, and writes a file of them when it starts."""
+    text = str(flags.get("sample_prompts", ""))
+    if text.strip() and not text.strip().endswith((".txt", ".toml", ".json")):
+        del flags["sample_prompts"]
+        lines = " | ".join(text.split("\n"))
+        notes.append(
+            Note("sample_prompts", "attention", f"left out: write them into a file and name it: {lines}")
+        )
 
 
 def _rates(fields: Mapping[str, Any], flags: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ SAME = _names(
     save_last_n_steps_state seed validation_split validation_seed validate_every_n_steps
     validate_every_n_epochs max_validation_steps sample_every_n_steps sample_every_n_epochs
     sample_at_first sample_sampler sample_prompts
+    logging_dir log_with log_prefix log_tracker_name log_tracker_config wandb_run_name
     metadata_title metadata_author metadata_description metadata_license
     metadata_tags
     """
@@ -126,13 +127,8 @@ UNSUPPORTED: Mapping[str, str] = {
         ),
         "left out: not written into the file.",
     ),
-    **dict.fromkeys(
-        ("logging_dir", "log_with", "log_prefix", "log_tracker_name", "wandb_run_name"),
-        "left out: not yet had.",
-    ),
     "dataset_class": "left out: foreign Python is not run.",
-    "log_tracker_config": "left out: TensorBoard and W&B are used as they come.",
-    "wandb_api_key": "left out of the config, where others could read it; set WANDB_API_KEY instead.",
+    "wandb_api_key": "left out: others could read it in a config; set WANDB_API_KEY or wandb_key_file.",
     "train_inpainting": "left out: networks for inpainting models train on the inpainting checkpoint.",
     "resume": "left out: a state of sd-scripts cannot be gone on from; network_weights takes its weights.",
 }

@@ -57,7 +57,8 @@ def _drop_unused(draft: Draft) -> None:
         try:
             make_config(draft.options)
         except ConfigError as error:
-            if error.where not in draft.options or "has no effect" not in error.what:
+            lonely = "has no effect" in error.what or (error.expected or "").startswith("nothing without")
+            if error.where not in draft.options or not lonely:
                 return  # told by whoever makes the config
             value = draft.options.pop(error.where)
             draft.note(
@@ -288,6 +289,8 @@ def _optimiser(flags: Flags, draft: Draft) -> None:
 
 def _saving(flags: Flags, draft: Draft) -> None:
     draft.options["name"] = flags.get("output_name", "last")
+    if "sample_prompts" in flags:
+        draft.options.setdefault("sample_sampler", "ddim")
     draft.options["save_precision"] = _PRECISIONS.get(str(flags.get("save_precision", "float")), "fp32")
     if "save_precision" not in flags:
         draft.note("save_precision", "default", "not given; sd-scripts writes fp32 then, twice as large.")

@@ -281,3 +281,10 @@ def test_configurations_for_others_are_refused() -> None:
         read_text(json.dumps({"a": 1}))
     with pytest.raises(ConfigError, match="kind of network"):
         read_text(json.dumps({**GUI, "LoRA_type": "Flux1"}))
+
+
+def test_prompts_written_into_the_gui_are_told_to_be_left_out() -> None:
+    found = read_text(json.dumps({**GUI, "sample_prompts": "a cat --n blurry\na dog"}))
+    assert found.config().sample_prompts == ""
+    assert kinds(found, "sample_prompts") == ["attention"]
+    assert "a cat --n blurry | a dog" in str(found.notes)

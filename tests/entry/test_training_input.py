@@ -1,0 +1,45 @@
+"""What `lyco train` takes: our words, sd-scripts' words, and files of both."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from lib_lyco.entry.device import add_device_flag
+from lib_lyco.entry.training_input import add_training_input, marked, read_training_input
+from lib_lyco.train.config import TrainConfig
+
+
+def read(*words: str) -> TrainConfig:
+    parser = argparse.ArgumentParser()
+    add_training_input(parser)
+    add_device_flag(parser)
+    return read_training_input(parser.parse_args(marked(words)))
+
+
+def test_our_words_and_a_file_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("rank = 8\nalpha = 4\n", encoding="utf-8")
+    config = read(str(path), "--rank", "16", "--seed=3")
+    assert (config.rank, config.alpha, config.seed) == (16, 4.0, 3)
+
+
+def test_sd_scripts_words_are_known_by_their_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    config = read("--device", "cpu", "--network_dim=8", "--network_args", "conv_dim=4", "--seed", "3")
+    assert (config.rank, config.conv_rank, config.seed, config.algo) == (8, 4, 3, "locon")
+    assert (config.scheduler, config.learning_rate) == ("constant", 2e-6)
+    assert "learning_rate (default)" in capsys.readouterr().err
+
+
+def test_a_whole_command_of_the_sdxl_trainer() -> None:
+    assert read("path/sdxl_train_network.py", "--network_dim=8").base_family == "sdxl"
+    assert read("--kohya", "sdxl_train_network.py", "--seed=1").base_family == "sdxl"
+
+
+def test_files_of_others_with_flags_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "train.sh"
+    path.write_text("python train_network.py --network_dim=8 --learning_rate=1e-4", encoding="utf-8")
+    config = read(str(path), "--rank", "4")
+    assert (config.rank, config.learning_rate) == (4, 1e-4)
