@@ -270,6 +270,27 @@ def test_prior_prediction_holds_the_prior_caption_back(make_config: Make) -> Non
     assert moved[1] < 0.5 * moved[0]
 
 
+class AsVelocity(Predicts):
+    """A model of noise that tells v instead: v = (eps - sqrt(1 - abar) x_t) / sqrt(abar)."""
+
+    def __init__(self) -> None:
+        super().__init__("v")
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
+        abar = self.schedule.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+        return (super().predict(noisy, timesteps, cond, size) - (1 - abar).sqrt() * noisy) / abar.sqrt()
+
+
+def test_scaled_loss_of_v_is_the_loss_of_noise() -> None:
+    """The same model, once as one of noise and once as one of v: s / (s + 1) makes the losses equal."""
+    times = TimestepSettings(first=50)  # where s is below 1000, to which the weight is limited
+    noise = Objective(timesteps=times).losses(Predicts("epsilon"), batch_of(), generators(2))
+    scaled = Objective(timesteps=times, weights=WeightSettings(scale_v_pred=True))
+    torch.testing.assert_close(scaled.losses(AsVelocity(), batch_of(), generators(2)), noise)
+    plain = Objective(timesteps=times).losses(AsVelocity(), batch_of(), generators(2))
+    assert not torch.allclose(plain, noise, rtol=0.1)
+
+
 def test_schedule_of_the_objective_goes_before_the_models() -> None:
     # at abar = 0 the noisy latents are the noise itself
     schedule = NoiseSchedule(torch.zeros(1000), "epsilon")
