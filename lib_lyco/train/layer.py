@@ -270,5 +270,6 @@ def _split_blocks(layer: TrainableLayer, parts: Mapping[str, Tensor]) -> Parts:
 
 def _autocasts(x: Tensor) -> bool:
     if hasattr(torch.amp, "is_autocast_available"):  # from torch 2.4 on
-        return torch.is_autocast_enabled(x.device.type)
+        kind = x.device.type
+        return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return torch.is_autocast_cpu_enabled() if x.device.type == "cpu" else torch.is_autocast_enabled()
