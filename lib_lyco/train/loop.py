@@ -200,7 +200,8 @@ class _Loop:
         run, progress = self._run, self._progress
         ended = progress.ended_epoch
         if run.validation and progress.step and run.validation.every.at(progress.step, ended):
-            loss = run.validation.loss(self._learning, run.world)
+            with self._learning.optimisation.averaged():
+                loss = run.validation.loss(self._learning, run.world)
             yield Validated(progress.step, progress.epoch, loss)
         if run.previews and run.previews.due(progress.step, ended):
             yield from self._drawn(ended)
