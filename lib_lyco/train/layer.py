@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lib_lyco.models.target import Target
 from lib_lyco.naming.layer import LayerName
+from lib_lyco.train.autograd.operation import autocasts
 from lib_lyco.train.seed import derived_seed
 
 Parts = dict[str, Tensor]
@@ -184,7 +185,7 @@ class TrainableLayer:
         changes away."""
         x, *rest = inputs
         assert self.algo.scale_input is not None
-        self._input_scaled = x.dtype == self.weight.dtype == torch.float32 and not _autocasts(x)
+        self._input_scaled = x.dtype == self.weight.dtype == torch.float32 and not autocasts(x.device)
         if self._input_scaled and not self._is_silent:
             return self.algo.scale_input(self, x), *rest
         return inputs
@@ -266,10 +267,3 @@ def _split_blocks(layer: TrainableLayer, parts: Mapping[str, Tensor]) -> Parts:
         **{f"down_list.{index}": down for index, down in enumerate(downs)},
         **{f"up_list.{index}": up for index, up in enumerate(ups)},
     }
-
-
-def _autocasts(x: Tensor) -> bool:
-    if hasattr(torch.amp, "is_autocast_available"):  # from torch 2.4 on
-        kind = x.device.type
-        return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.is_autocast_cpu_enabled() if x.device.type == "cpu" else torch.is_autocast_enabled()

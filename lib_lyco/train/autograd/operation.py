@@ -7,8 +7,8 @@ input and weight. That spares one allocation and one pass over every output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +66,24 @@ def rows(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
-@contextmanager
-def in_own_dtype(device: torch.device) -> Generator[None]:
-    """Without autocast, which `meta` has not: the passes choose their dtypes themselves."""
-    with nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False):
-        yield
+def in_own_dtype(device: torch.device) -> AbstractContextManager[object]:
+    """Without autocast: the passes choose their dtypes themselves."""
+    return torch.autocast(device.type, enabled=False) if _can_autocast(device) else nullcontext()
+
+
+def autocasts(device: torch.device) -> bool:
+    """Whether autocast is on for a device."""
+    if not _can_autocast(device):
+        return False
+    if hasattr(torch.amp, "is_autocast_available"):  # from torch 2.4 on
+        return torch.is_autocast_enabled(device.type)
+    return torch.is_autocast_cpu_enabled() if device.type == "cpu" else torch.is_autocast_enabled()
+
+
+def _can_autocast(device: torch.device) -> bool:
+    if hasattr(torch.amp, "is_autocast_available"):
+        return torch.amp.is_autocast_available(device.type)
+    return device.type in ("cpu", "cuda")
 
 
 def added_in_place(y: Tensor) -> Tensor:
