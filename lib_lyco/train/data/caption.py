@@ -1,4 +1,4 @@
-"""Captions: found beside the image, read strictly."""
+"""Caption files, read strictly."""
 
 from __future__ import annotations
 
@@ -10,15 +10,6 @@ from lib_lyco.errors import DataError
 EXTENSIONS = (".txt", ".caption")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GUESSES = ("cp932", "gb18030", "cp1252")
-
-
-def find_caption(image: Path, extension: str = "") -> Path | None:
-    """The caption file of an image; with no extension given, the first of `EXTENSIONS` that exists."""
-    for candidate in (extension,) if extension else EXTENSIONS:
-        path = image.with_suffix(candidate)
-        if path.is_file():
-            return path
-    return None
 
 
 def read_caption(path: Path, all_lines: bool = False) -> str:
