@@ -6,10 +6,13 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
@@ -72,6 +75,22 @@ def test_save_now_writes_what_a_run_of_that_length_would(make_config: Make) -> N
     run(by_schedule)
     expected = Path(by_schedule.output) / "scheduled-step00000003.safetensors"
     assert equal(load_file(saved[0].path), load_file(expected))
+
+
+def test_two_trainings_at_once_do_not_know_of_each_other(make_config: Make) -> None:
+    settings: list[dict[str, Any]] = [
+        {"name": "one", "algo": "dylora", "gradient_checkpointing": True},
+        {"name": "two", "algo": "lokr", "factor": 4, "precision": "bf16", "seed": 8},
+    ]
+    configs = [make_config(te_learning_rate=0.0, max_steps=2, **values) for values in settings]
+    alone: list[dict[str, Tensor]] = []
+    for config in configs:
+        run(config)
+        alone.append(load_file(final_file(config)))
+    # a step of the one, a step of the other
+    list(zip_longest(*(train(config, TinyModel(), clock=clock) for config in configs)))
+    for config, expected in zip(configs, alone, strict=True):
+        assert equal(load_file(final_file(config)), expected)
 
 
 class FullDisk:
