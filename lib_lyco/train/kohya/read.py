@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.config_file import parse_config
 from lib_lyco.train.kohya.flags import flag_words, parse_flags
 from lib_lyco.train.kohya.gui import GUI_MARKS, gui_words
-from lib_lyco.train.kohya.imported import Imported
+from lib_lyco.train.kohya.imported import Imported, Note
 from lib_lyco.train.kohya.names import ALL_FLAGS
 from lib_lyco.train.kohya.script import read_command
 from lib_lyco.train.kohya.translate import translate
@@ -65,10 +64,13 @@ def from_flags(words: Sequence[str], where: str = "", *, is_sdxl: bool = False) 
     if "config_file" in flags:
         path = _config_path(str(flags["config_file"]))
         flags = {**parse_flags(flag_words(_flattened(_parsed(path))), str(path)), **flags}
-    found = translate(flags)
-    if is_sdxl:
-        found = replace(found, options={**found.options, "base_family": "sdxl"})
-    return found
+    if not is_sdxl:
+        return translate(flags)
+    told = (
+        [Note("clip_skip", "obsolete", "sd-scripts ignores it for SDXL.")] if "clip_skip" in flags else []
+    )
+    found = translate({flag: value for flag, value in flags.items() if flag != "clip_skip"})
+    return Imported({**found.options, "base_family": "sdxl"}, (*told, *found.notes))
 
 
 def is_kohya(words: Sequence[str]) -> bool:

@@ -102,10 +102,10 @@ def _one_of(flags: Flags, flag: str, default: str, choices: tuple[str, ...]) -> 
 
 
 def _data(flags: Flags, draft: Draft) -> None:
-    if "dataset_repeats" in flags and "in_json" in flags:
+    if "dataset_repeats" in flags and ("in_json" in flags or "dataset_config" in flags):
         draft.options["repeats"] = float(flags["dataset_repeats"])
     elif "dataset_repeats" in flags:
-        draft.note("dataset_repeats", "obsolete", "folders have numbers of their own; it is for in_json.")
+        draft.note("dataset_repeats", "obsolete", "folders have numbers of their own.")
     extension = flags.get("caption_extension") or flags.get("caption_extention")
     if extension:
         draft.options["caption_extension"] = extension if extension.startswith(".") else f".{extension}"
@@ -163,7 +163,7 @@ def _masks(flags: Flags, draft: Draft) -> None:
 def _caches(flags: Flags, draft: Draft) -> None:
     if flags.get("cache_latents_to_disk"):
         draft.options["latent_cache"] = "disk"
-    elif flags.get("color_aug") or flags.get("random_crop"):
+    elif any(flags.get(flag) for flag in ("color_aug", "random_crop", "face_crop_aug_range")):
         draft.options["latent_cache"] = "off"
     elif not flags.get("cache_latents") and "dataset_config" not in flags:
         draft.note(

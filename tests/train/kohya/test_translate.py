@@ -200,7 +200,10 @@ def test_inputs_are_told_apart(tmp_path: Path) -> None:
     dataset = tmp_path / "d.toml"
     dataset.write_text('[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n', encoding="utf-8")
     assert read_input(dataset).options == {"dataset_config": str(dataset)}
-    assert read_text("python sdxl_train_network.py --seed=1").options["base_family"] == "sdxl"
+    sdxl = read_text("python sdxl_train_network.py --seed=1 --clip_skip=2")
+    assert sdxl.options["base_family"] == "sdxl"
+    assert "clip_skip" not in sdxl.options
+    assert kinds(sdxl, "clip_skip") == ["obsolete"]
     assert is_kohya(["--network_dim=8"])
     assert not is_kohya(["--rank", "8", "--seed", "1"])
     japanese = tmp_path / "train.bat"
