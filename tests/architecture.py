@@ -30,7 +30,7 @@ FLOORS: Mapping[str, int] = {
 OWNERS: Mapping[str, str] = {
     "modules": "lib_lyco.host",
     "gradio": "lib_lyco.ui",
-    "lycoris": "lib_lyco.train.network",
+    "lycoris": "lib_lyco.train.lycoris",
 }
 """Third-party package -> the only module, or package, that may import it."""
 
