@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lib_lyco.models.base import BaseModel
@@ -25,11 +25,13 @@ from lib_lyco.train.events import Event
 from lib_lyco.train.identity import run_identity
 from lib_lyco.train.log import logged
 from lib_lyco.train.loop import Run, run_loop
-from lib_lyco.train.metadata import network_metadata, progress_metadata
+from lib_lyco.train.metadata import BaseFacts, network_metadata, progress_metadata
+from lib_lyco.train.plan import Plan
 from lib_lyco.train.precision import make_precision
 from lib_lyco.train.prepare import compact, prepared
-from lib_lyco.train.preview import Draw
+from lib_lyco.train.preview import Draw, Previews
 from lib_lyco.train.recovery import Recovery
+from lib_lyco.train.state import State, StateStore
 from lib_lyco.train.step import Learning
 from lib_lyco.train.world import World
 
@@ -62,59 +64,89 @@ def train(
     config, model = settle(config, model)
     world = world or World()
     plan = plan_run(config, world.size)
-    previews = make_previews(config, draw, clock)
     base = make_facts(config, model)
     states = make_states(config, run_identity(config, plan, base) | {"processes": str(world.size)})
     resumed = states.find(config.resume)
-    started_at = resumed.started_at if resumed else clock()
-    precision = make_precision(config.precision, model.device, model.dtype)
-    with prepared(model, config.gradient_checkpointing), base_networks(config, model):
-        network = make_network(config, model, bool(resumed))
-        halve(config, network)
-        source = make_source(config, plan)
-        optimisation = make_optimisation(config, model, network, plan, precision)
-        plan = replace(plan, notes=(*plan.notes, *optimisation.notes))
-        if resumed:
-            network.load(resumed.network)
-            optimisation.load(resumed.optimisation)
-        average = Average(network, config.ema_decay) if config.ema_decay else None
-        if resumed and average:
-            average.load(resumed.average)
-        fixed = network_metadata(config, plan, base, started_at, world.size)
-        texts = make_texts(config, model, plan, learns_text(network))
-        saver = make_saver(
-            config, model, network, partial(_metadata, fixed, clock if config.metadata else None)
-        )
-        learning = Learning(
-            model=model,
-            network=network,
-            plan=plan,
-            source=source,
-            latents=make_latents(config, model, source, world),
-            variations=make_variations(config, plan),
-            texts=texts,
-            objective=make_objective(config, model, network, texts.of),
-            optimisation=optimisation,
-            precision=precision,
-            gradient_checkpointing=config.gradient_checkpointing,
-        )
-        validation = make_validation(config, learning, world)
-        run = Run(
-            learning=learning,
-            saving=make_saving(config, saver, states, plan, average),
-            started_at=started_at,
-            clock=clock,
-            resumed=resumed,
-            validation=validation,
-            previews=previews,
-            world=world,
-            recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),
-        )
+    with (
+        prepared(model, config.gradient_checkpointing),
+        base_networks(config, model),
+    ):
+        learning = _learning(config, model, plan, world, bool(resumed))
+        outside = _Outside(clock, make_previews(config, draw, clock), world)
+        run = _run(config, learning, base, states, resumed, outside)
         world.meet()  # all have read what was there before one begins to write
-        with compact(model, config.fp8_base), network:
-            first_step = resumed.step if resumed else 0
-            logs = make_logs(config, started_at, first_step) if world.writes else []
+        first_step = resumed.step if resumed else 0
+        with compact(model, config.fp8_base), learning.network:
+            logs = make_logs(config, run.started_at, first_step) if world.writes else []
             yield from logged(run_loop(run, control or Control()), logs)
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """What a run meets beside its config and its model."""
+
+    clock: Callable[[], float]
+    previews: Previews | None
+    world: World
+
+
+def _run(
+    config: TrainConfig,
+    learning: Learning,
+    base: BaseFacts,
+    states: StateStore,
+    resumed: State | None,
+    outside: _Outside,
+) -> Run:
+    """The run, where the state to go on from has been taken up."""
+    model, network, plan = learning.model, learning.network, learning.plan
+    clock, world = outside.clock, outside.world
+    average = Average(network, config.ema_decay) if config.ema_decay else None
+    if resumed:
+        network.load(resumed.network)
+        learning.optimisation.load(resumed.optimisation)
+        if average:
+            average.load(resumed.average)
+    started_at = resumed.started_at if resumed else clock()
+    fixed = network_metadata(config, plan, base, started_at, world.size)
+    saver = make_saver(
+        config, model, network, partial(_metadata, fixed, clock if config.metadata else None)
+    )
+    return Run(
+        learning=learning,
+        saving=make_saving(config, saver, states, plan, average),
+        started_at=started_at,
+        clock=clock,
+        resumed=resumed,
+        validation=make_validation(config, learning, world),
+        previews=outside.previews,
+        world=world,
+        recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),
+    )
+
+
+def _learning(config: TrainConfig, model: BaseModel, plan: Plan, world: World, resumed: bool) -> Learning:
+    """Everything that an update is made from, as it is before the first one."""
+    network = make_network(config, model, resumed)
+    halve(config, network)
+    source = make_source(config, plan)
+    precision = make_precision(config.precision, model.device, model.dtype)
+    optimisation = make_optimisation(config, model, network, plan, precision)
+    plan = replace(plan, notes=(*plan.notes, *optimisation.notes))
+    texts = make_texts(config, model, plan, learns_text(network))
+    return Learning(
+        model=model,
+        network=network,
+        plan=plan,
+        source=source,
+        latents=make_latents(config, model, source, world),
+        variations=make_variations(config, plan),
+        texts=texts,
+        objective=make_objective(config, model, network, texts.of),
+        optimisation=optimisation,
+        precision=precision,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
 
 
 def _metadata(
