@@ -133,6 +133,7 @@ def network_options(flags: Mapping[str, Any], draft: Draft) -> None:
         draft.options.setdefault("block_size", 1)
     if algo == "lokr":
         _whole_factors(draft)
+    _cut_block_weights(draft)
     _drop_without_effect(algo, draft)
     _files(flags, draft)
 
@@ -236,6 +237,15 @@ def _whole_factors(draft: Draft) -> None:
                 draft.note(
                     "network_dim", "changed", "full_matrix is its meaning: no factor is split further."
                 )
+
+
+def _cut_block_weights(draft: Draft) -> None:
+    """sd-scripts cuts lists that are too long."""
+    for option, most in (("down_lr_weight", 12), ("mid_lr_weight", 3), ("up_lr_weight", 12)):
+        weights = str(draft.options.get(option, "")).split(",")
+        if len(weights) > most:
+            draft.options[option] = ",".join(weights[:most])
+            draft.note(option, "changed", f"the first {most} of {len(weights)} weights, as in sd-scripts.")
 
 
 def _drop_without_effect(algo: str, draft: Draft) -> None:

@@ -108,6 +108,7 @@ def test_what_is_not_given_has_sd_scripts_defaults_and_a_note() -> None:
         ("networks.lora", "conv_dim=8 conv_alpha=4", {"algo": "locon", "conv_rank": 8, "conv_alpha": 4.0}),
         ("networks.lora", "conv_dim=8", {"algo": "locon", "conv_alpha": 1.0}),
         ("networks.lora", "down_lr_weight=sine", {"down_lr_weight": "sine"}),
+        ("networks.lora", "mid_lr_weight=1,.5,1,1", {"mid_lr_weight": "1,.5,1"}),
         ("networks.dylora", "unit=2", {"algo": "dylora", "block_size": 2}),
         ("networks.dylora", "", {"algo": "dylora", "block_size": 1}),
         ("locon.locon_kohya", "conv_dim=8 conv_alpha=1", {"algo": "locon", "conv_rank": 8}),
