@@ -155,9 +155,12 @@ lyco.Pane = class {
         this.status.replaceChildren(lyco.make("p", {class: "lyco-said"}, text));
     }
 
-    /** How many there are, why some are missing, and what is wrong with the folders. */
-    drawStatus({total, hidden, problems}) {
+    /** How many there are, why some are missing, what is wrong with the folders, how far they are read. */
+    drawStatus({total, hidden, problems, news}) {
         const lines = problems.map((problem) => lyco.make("p", {class: "lyco-problem"}, lyco.sayMade(problem)));
+        if (news) {
+            lines.push(lyco.make("p", {class: "lyco-news"}, lyco.sayMade(news)));
+        }
         for (const [reason, count] of Object.entries(hidden)) {
             const words = lyco.make("span", {}, lyco.say("{count} hidden: {reason}", {count, reason: lyco.say(reason)}));
             const show = lyco.make("button", {type: "button", class: "lyco-link", onclick: () => this.setHidden(true)}, lyco.say("show"));

@@ -14,7 +14,7 @@ from lib_lyco.catalog.triggers import TriggerSet, trigger_sets
 from lib_lyco.errors import FileError
 from lib_lyco.files.access import reading
 from lib_lyco.files.hashes import stated_hash
-from lib_lyco.files.header import Front, read_front, read_shapes
+from lib_lyco.files.header import Front, parse_front, read_shapes
 from lib_lyco.files.metadata import read_value
 from lib_lyco.files.pickled import is_pickled, read_program
 from lib_lyco.naming.foreign import EMBEDDING
@@ -77,7 +77,8 @@ def read_facts(path: Path, layouts: Layouts) -> FileFacts:
                 # made by torch.save, which has no header and no metadata; its pickle is read, and not run
                 program = read_program(file, path)
                 return _facts({}, _ends(file, path), layouts.facts_of_pickle(program, path))
-        front = read_front(path)
+            file.seek(0)
+            front = parse_front(file, path)
         layout = layouts.facts(front, lambda: read_shapes(front, path))
     except FileError as error:
         return FileFacts(problem=sentence(error))

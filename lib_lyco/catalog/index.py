@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, RLock
@@ -113,12 +113,18 @@ class Index(Catalog):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Folders that cannot be read, an index that cannot be saved, and how far a scan is."""
+        """Folders that cannot be read, an index that cannot be saved."""
+        problem = [self._store.problem] if self._store.problem else []
+        return (*self._listing.problems, *problem)
+
+    @property
+    def news(self) -> str:
+        """How far a scan is that has something to read, as a sentence; "" if all is known."""
         progress = self._progress
         if progress is None:
-            return self._lasting_problems()
+            return ""
         said = f"New files are being read: {progress.done} of {progress.total}."
-        return (said if progress.total else "The folders are being read.", *self._lasting_problems())
+        return said if progress.total else "The folders are being read."
 
     @property
     def progress(self) -> Progress | None:
@@ -155,7 +161,7 @@ class Index(Catalog):
                 # aliases may be others now
                 self._set_names(self._names.entries)
         self._ready()
-        return ScanReport(len(self._names.entries), len(unread), len(gone), self._lasting_problems())
+        return ScanReport(len(self._names.entries), len(unread), len(gone), self.problems)
 
     def follow(self) -> bool:
         """Scans if a file has come, gone or been renamed since, or was still being written; whether it did.
@@ -273,28 +279,36 @@ class Index(Catalog):
 
     def _take(self, listing: Listing) -> None:
         known = {entry.file.place: entry for entry in self._read.entries} if self._read else {}
-        rows: Mapping[str, Row] | None = None
+        files = {file.place: file for file in listing.files}
+        changed = {
+            place for place, file in files.items() if place not in known or known[place].file != file
+        }
+        rows = self._rows(changed)
         entries: list[CatalogEntry] = []
         for file in listing.files:
             old = known.get(file.place)
-            if old is None or old.file != file:
-                if rows is None:
-                    rows = self._store.rows()
-                    self._row_places |= rows.keys()
+            if old is None or file.place in changed:
                 old = self._begin(file, old, rows.get(file.place))
             elif self._is_fresh(file):
                 self._unread[file.place] = old
             entries.append(old)
-        places = {file.place for file in listing.files}
-        self._unread = {place: entry for place, entry in self._unread.items() if place in places}
+        self._unread = {place: entry for place, entry in self._unread.items() if place in files}
         self._gone |= {
-            place for place in (known.keys() | self._row_places) - places if self._is_ours(place)
+            place for place in (known.keys() | self._row_places) - files.keys() if self._is_ours(place)
         }
         if listing.folders:
             self._row_places = set()
         is_other = not self._is_listed and len(entries) != len(known)
-        if rows is not None or self._gone or self._read is None or is_other:
+        if changed or self._gone or self._read is None or is_other:
             self._set_names(entries)
+
+    def _rows(self, places: Collection[str]) -> Mapping[str, Row]:
+        """What the database has of some files; at first it is seen, too, which others it has."""
+        if self._is_listed and len(places) <= _BATCH:
+            return self._store.rows(places)
+        rows = self._store.rows() if places else {}
+        self._row_places |= rows.keys()
+        return rows
 
     def _begin(self, file: NetworkFile, old: CatalogEntry | None, row: Row | None) -> CatalogEntry:
         """An entry for a file that is new or changed, with what is known of it."""
@@ -314,10 +328,6 @@ class Index(Catalog):
         self._by_id = {entry.id: entry for entry in entries}
         self._touch()
 
-    def _lasting_problems(self) -> tuple[str, ...]:
-        problem = [self._store.problem] if self._store.problem else []
-        return (*self._listing.problems, *problem)
-
     def _touch(self) -> None:
         self._changes += 1
 
@@ -327,8 +337,6 @@ class Index(Catalog):
             entry.facts = read_facts(entry.path, self._layouts)
             entry.side = read_side(entry.file)
             rows.append(self._row(entry))
-            # whoever answers a page goes first
-            time.sleep(0)
         self._store.save(rows)
         with self._lock:
             for entry in batch:

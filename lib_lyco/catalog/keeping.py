@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from lib_lyco.catalog.entry import CatalogEntry
+from lib_lyco.catalog.remembered import uncollected
 from lib_lyco.catalog.store import Kept, Store
+
+_FEW = 64
+"""Lines that are read one by one rather than with all others."""
 
 
 class Keeping:
@@ -29,21 +33,22 @@ class Keeping:
         """All that is kept, by path; read again where another process has written."""
         version = self._store.data_version()
         if version != self._version:
-            self._kept, self._version = self._store.kept(), version
+            with uncollected():
+                self._kept, self._version = self._store.kept(), version
         return self._kept
 
     def star(self, path: str, starred: bool) -> None:
         self._store.star(path, starred)
-        self._read(path)
+        self._read([path])
 
     def use(self, path: str) -> None:
         """Counts one use, now."""
         self._store.use(path, self._clock())
-        self._read(path)
+        self._read([path])
 
     def choose_preview(self, path: str, name: str) -> None:
         self._store.choose_preview(path, name)
-        self._read(path)
+        self._read([path])
 
     def restore(self) -> None:
         """Writes down what is known here, where the database does not have it any more."""
@@ -70,21 +75,25 @@ class Keeping:
                 moved[entry.file.place] = found
         self._store.move([(old, place) for place, old in moved.items()])
         self._store.keep([self._begun(entry) for entry in new if entry.file.place not in moved])
-        self._store.set_contents(
-            (place, _content(entry))
+        contents = {
+            place: _content(entry)
             for place, entry in entries.items()
             if place in kept and _content(entry) not in ("", kept[place].content)
-        )
-        self._version = None
-        self.num_changes += 1
+        }
+        self._store.set_contents(contents.items())
+        self._read({*(entry.file.place for entry in new), *moved, *contents}, set(moved.values()))
 
     def _begun(self, entry: CatalogEntry) -> Kept:
         return Kept(entry.file.place, _content(entry), entry.file.created or self._clock())
 
-    def _read(self, path: str) -> None:
-        """Takes up one line anew; cheaper than all of them."""
+    def _read(self, paths: Collection[str], gone: Collection[str] = ()) -> None:
+        """Takes up some lines anew and drops others; where they are few, that is cheaper than all."""
         self.now()
-        self._kept = {**self._kept, path: self._store.kept_of(path)}
+        if len(paths) > _FEW:
+            self._version = None
+        else:
+            others = {path: one for path, one in self._kept.items() if path not in gone}
+            self._kept = {**others, **{path: self._store.kept_of(path) for path in paths}}
         self.num_changes += 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -20,6 +20,8 @@ HASH = re.compile(r"(0x)?[0-9a-f]{8,64}")
 _NUM_SUGGESTIONS = 3
 _DIGITS = re.compile("([0-9]+)")
 
+_Walked = tuple[tuple[int, str], ...]
+
 
 class Names:
     """One reading of the folders; never changed."""
@@ -28,8 +30,8 @@ class Names:
         self.entries = tuple(entries)
         self._paths = _Kind((entry.name, entry) for entry in entries)
         roots = list(dict.fromkeys(_root(entry) for entry in entries))
-        ordered = sorted(entries, key=lambda entry: (roots.index(_root(entry)), _walked(entry)))
-        self._stems = _Kind((entry.stem, entry) for entry in ordered)
+        self._stems = _Kind((entry.stem, entry) for entry in entries)
+        self._stems.sort(lambda entry: (roots.index(_root(entry)), _walked(entry)))
 
     @cached_property
     def _aliases(self) -> _Kind:
@@ -111,6 +113,12 @@ class _Kind:
             folded.setdefault(name.casefold(), []).extend(entries)
         return folded
 
+    def sort(self, key: Callable[[CatalogEntry], tuple[int, _Walked]]) -> None:
+        """Sorts the entries of each name that several have."""
+        for entries in self._exact.values():
+            if len(entries) > 1:
+                entries.sort(key=key)
+
     def has_one(self, name: str) -> bool:
         """Whether just one entry has exactly this name."""
         return len(self._exact.get(name, ())) == 1
@@ -141,7 +149,7 @@ def _root(entry: CatalogEntry) -> str:
     return entry.file.folder.partition("/")[0]
 
 
-def _walked(entry: CatalogEntry) -> tuple[tuple[int, str], ...]:
+def _walked(entry: CatalogEntry) -> _Walked:
     """Sorts folders as the WebUI walks through them: by path, numbers by their value."""
     parts = _DIGITS.split(os.path.dirname(entry.file.place))
     # at odd places stand the numbers

@@ -99,11 +99,6 @@ class Line:
         )
         return fold("\n".join(texts))
 
-    @property
-    def path_key(self) -> tuple[str, str]:
-        """Sorts by folder, then by name."""
-        return natural(self.entry.file.folder), self.name_key
-
     def is_current(self) -> bool:
         """Whether nothing else has been read of the entry since."""
         return self.facts is (self.entry.facts or NO_FACTS) and self.side is (
@@ -165,12 +160,21 @@ def _sorted(lines: list[Line], query: Query, kept: Mapping[str, Kept]) -> list[L
     if query.sort == "name":
         return lines[::-1] if query.descending else lines
     if query.sort == "path":
-        return sorted(lines, key=lambda line: line.path_key, reverse=query.descending)
+        # by name they are already
+        by_name = lines[::-1] if query.descending else lines
+        return sorted(by_name, key=lambda line: natural(line.entry.file.folder), reverse=query.descending)
+
+    # no pairs of value and line: thousands of new objects would set off a garbage collection, which goes
+    # through all that the host has
+    def value(line: Line) -> float:
+        return read(line, _of(kept, line))
+
     read = _VALUES[query.sort]
-    valued = [(read(line, _of(kept, line)), line) for line in lines]
-    having = [(value, line) for value, line in valued if value]
-    having.sort(key=lambda pair: pair[0], reverse=query.descending)
-    return [line for _, line in having] + [line for value, line in valued if not value]
+    having, lacking = list[Line](), list[Line]()
+    for line in lines:
+        (having if value(line) else lacking).append(line)
+    having.sort(key=value, reverse=query.descending)
+    return having + lacking
 
 
 _VALUES: Mapping[Sort, Callable[[Line, Kept], float]] = {

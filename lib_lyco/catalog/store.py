@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 VERSION = 4
 """Of `files` and `listings`: raise it whenever what is kept there has another form or comes from another
@@ -87,11 +87,14 @@ class Store:
         self.problem: str | None = None
         """Why nothing is remembered beyond this process; None if all is well."""
 
-    def rows(self) -> dict[str, Row]:
-        """Every file's line, by path."""
+    def rows(self, paths: Collection[str] | None = None) -> dict[str, Row]:
+        """The lines of some files, or of all, by path."""
+        query = "SELECT path, stamp, facts, beside, side FROM files"
 
         def read(db: sqlite3.Connection) -> dict[str, Row]:
-            found = db.execute("SELECT path, stamp, facts, beside, side FROM files")
+            found = db.execute(query).fetchall() if paths is None else list[Any]()
+            for path in paths or ():
+                found += db.execute(f"{query} WHERE path = ?", (os.fsencode(path),))
             return {(path := os.fsdecode(line[0])): Row(path, *line[1:]) for line in found}
 
         return self._do(read)

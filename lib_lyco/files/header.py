@@ -17,6 +17,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn, cast
@@ -34,6 +35,7 @@ METADATA_KEY = "__metadata__"
 _LENGTH_BYTES = 8
 _SAMPLE_BYTES = 16 << 10
 _METADATA_FIRST = f'{{"{METADATA_KEY}":'
+_METADATA_LAST = b'"},"'  # or a part of a text: then what stands before it is no JSON
 _MAX_ENTRY_CHARS = 4096
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
@@ -74,7 +76,7 @@ class Front(NamedTuple):
     """How many bytes follow the header."""
     sample: bytes
     """The first of these bytes, at most 16 KiB: what tells a file from another with the same header."""
-    rest: str
+    rest: bytes | memoryview
     """The header behind its metadata, for `read_shapes`."""
 
 
@@ -104,29 +106,36 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return {}
 
 
-def read_front(path: str | os.PathLike[str]) -> Front:
+def parse_front(file: BinaryIO, path: Path) -> Front:
     """Reads a header without looking at its tensors one by one: for many files, many of them alike.
 
-    Raises:
-        FileError: As for `read_metadata`.
+    What stands behind the metadata is not copied: memory taken and given back costs more than its use.
+    Raises FileError as `read_metadata`.
     """
-    place = Path(path)
-    with reading(place) as file:
-        raw = _header_bytes(file, place)
-        data_start = _LENGTH_BYTES + len(raw)
-        data_size = os.fstat(file.fileno()).st_size - data_start
-        sample = bytes(read_exactly(file, min(data_size, _SAMPLE_BYTES), place))
-    metadata, rest = _split_metadata(_decoded(raw, place), place)
-    # the format pads with blanks, as many as the metadata's length asks for
-    return Front(metadata, hashlib.sha256(rest.rstrip(" ").encode()).digest(), data_size, sample, rest)
+    raw = _header_bytes(file, path)
+    data_size = os.fstat(file.fileno()).st_size - _LENGTH_BYTES - len(raw)
+    sample = bytes(read_exactly(file, min(data_size, _SAMPLE_BYTES), path))
+    metadata, rest = _split_front(raw, path)
+    return Front(metadata, hashlib.sha256(rest).digest(), data_size, sample, rest)
 
 
 def read_shapes(front: Front, path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of a file's tensors, whose front was read. Raises FileError as `read_header`."""
-    shapes = read_plain_shapes(front.rest, front.data_size)
+    shapes = read_plain_shapes(_decoded(front.rest, path), front.data_size)
     if shapes is None:
         shapes = {key: info.shape for key, info in read_header(path).tensors.items()}
     return shapes
+
+
+def _split_front(raw: bytearray, path: Path) -> tuple[dict[str, str], bytes | memoryview]:
+    """As `_split_metadata`, without the blanks that fill the header up to a multiple of 8 bytes."""
+    if raw.startswith(_METADATA_FIRST.encode()) and (end := raw.find(_METADATA_LAST) + 2) >= 2:
+        with suppress(ValueError, RecursionError):
+            found = json.loads(str(raw[len(_METADATA_FIRST) : end], "utf-8"))
+            if all(isinstance(value, str) for value in found.values()):
+                return found, memoryview(raw)[end : len(raw) - 8 + len(raw[-8:].rstrip(b" "))]
+    metadata, rest = _split_metadata(_decoded(raw, path), path)
+    return metadata, rest.rstrip(" ").encode()
 
 
 def _split_metadata(text: str, path: Path) -> tuple[dict[str, str], str]:
@@ -179,9 +188,9 @@ def _header_text(file: BinaryIO, path: Path) -> str:
     return _decoded(_header_bytes(file, path), path)
 
 
-def _decoded(raw: bytearray, path: Path) -> str:
+def _decoded(raw: bytes | bytearray | memoryview, path: Path) -> str:
     try:
-        return raw.decode("utf-8")
+        return str(raw, "utf-8")
     except UnicodeDecodeError as error:
         _refuse(path, "The header is not UTF-8 text", got=str(error))
 

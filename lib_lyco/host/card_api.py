@@ -7,7 +7,7 @@ A POST carries a JSON object. Files are named by the `id` of their card and by n
 
 | route | asks | answers |
 | --- | --- | --- |
-| GET `cards` | `text folder sort desc offset limit show_hidden starred` | `total`, `hidden` (reason -> count), `problems` (sentences about folders), `base`, `revision`, `tag_kind`, `cards` |
+| GET `cards` | `text folder sort desc offset limit show_hidden starred` | `total`, `hidden` (reason -> count), `problems` (sentences about folders), `news` (how far a scan is, or ""), `base`, `revision`, `tag_kind`, `cards` |
 | GET `cards/revision` | | `revision`, `base`, `tag_kind`; another revision: ask for the cards again |
 | GET `cards/{id}` | | a card with `metadata` (name -> value), `tags` ([tag, count], most first) and `details` ([label, text]) |
 | GET `folders` | | `folders`: trees of `name`, `path` (for `folder=`), `count` (with all below), `children` |
@@ -148,6 +148,7 @@ class CardApi:
             "total": page.total,
             "hidden": page.hidden,
             "problems": self._index.problems,
+            "news": self._index.news,
             **self.revision(ask),
             "cards": [self._json(card) for card in page.cards],
         }

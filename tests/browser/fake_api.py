@@ -28,6 +28,7 @@ class FakeApi:
     def __init__(self, entries: Sequence[CatalogEntry]) -> None:
         self.base: Family = "sd1"
         self.problems: list[str] = []
+        self.news = ""
         self.applied: list[Answer] = []
         self.applied_hires: list[Answer] = []
         self.xray: Answer = {}
@@ -110,8 +111,8 @@ class FakeApi:
         lines, hidden = select(wanted, self._lines, self._kept)
         first = int(query["offset"])
         cards = [self._json(line.entry) for line in lines[first : first + int(query["limit"])]]
-        found = {"total": len(lines), "hidden": hidden, "problems": self.problems, "cards": cards}
-        return {**found, **self._revision()}
+        found = {"total": len(lines), "hidden": hidden, "problems": self.problems, "news": self.news}
+        return {**found, "cards": cards, **self._revision()}
 
     def _card(self, entry: CatalogEntry) -> Card:
         kept = self._kept.get(entry.file.place, Kept(entry.file.place))

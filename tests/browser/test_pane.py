@@ -122,6 +122,14 @@ def test_folders_that_cannot_be_read_are_told(api: FakeApi, page: Page) -> None:
     expect(picker.status).to_contain_text("Permission denied")
 
 
+def test_how_far_a_scan_is_is_no_problem(api: FakeApi, page: Page) -> None:
+    api.news = "New files are being read: 128 of 10000."
+    picker = Picker(page)
+    picker.open()
+    expect(picker.status).to_contain_text("128 of 10000")
+    expect(picker.status.locator(".lyco-problem")).to_have_count(0)
+
+
 def test_a_star_is_kept_and_sorts(api: FakeApi, picker: Picker) -> None:
     picker.tile("animals/cat").hover()
     picker.tile("animals/cat").get_by_role("button", name="Star").click()

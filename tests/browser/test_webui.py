@@ -85,6 +85,23 @@ def test_the_editors_notes_appear_on_the_tile(page: Page, picker: Picker) -> Non
     expect(picker.tile("beta").locator(".description")).to_have_text("Written in the editor.")
 
 
+def test_the_strip_of_img2img_has_a_prompt_of_its_own(page: Page, picker: Picker) -> None:
+    picker.prompt.fill("<lora:beta:1>")
+    page.locator("#tabs > .tab-nav button", has_text="img2img").click()
+    other = Picker(page, "img2img")
+    other.open()
+    other.prompt.fill("")
+    other.click("alpha")
+    other.wait_for_prompt(" <lora:alpha:1>")
+    expect(other.rows).to_have_count(1)
+    other.rows.first.get_by_role("button", name="Mute").click()
+    other.wait_for_prompt(" <lora:alpha:1:lbw=NONE>")
+    other.prompt.fill("<lora:beta:0.25>")
+    expect(other.rows.first.get_by_role("slider").first).to_have_value("0.25")
+    expect(picker.prompt).to_have_value("<lora:beta:1>")
+    page.locator("#tabs > .tab-nav button", has_text="txt2img").click()
+
+
 def test_a_new_file_appears_by_itself(picker: Picker, data_dir: Path) -> None:
     folder = data_dir / "models" / "Lora"
     shutil.copy(folder / "alpha.safetensors", folder / "just trained.safetensors")

@@ -134,13 +134,13 @@ def test_answers_do_not_wait_for_a_scan_and_say_how_far_it_is(
         assert reached.wait(PATIENCE)
         started = time.monotonic()
         cards = index.search(Query(limit=NUM_FILES)).cards
-        progress, problems = index.progress, index.problems
+        progress, news = index.progress, index.news
         assert time.monotonic() - started < PATIENCE / 2
     finally:
         go_on.set()
         thread.join()
     assert progress == Progress(256, NUM_FILES) and len(cards) == NUM_FILES
-    assert problems == ("New files are being read: 256 of 300.",) and index.problems == ()
+    assert news == "New files are being read: 256 of 300." and (index.news, index.problems) == ("", ())
     assert sum(card.facts.algo == "lora" for card in cards) == NUM_FILES - 1
     assert index.progress is None and index.revision != before
     assert all(card.facts.algo == "lora" for card in index.search(Query(limit=NUM_FILES)).cards)

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,18 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.host.conftest import Start
-from tests.host.driver import Host, HostError
+from tests.host.driver import ROOT, Host, HostError
 from tests.host.networks import FILES, RANK, base, lora
 
 PROMPT = "a red circle on a blue ground"
+TRAINER = """
+import pathlib, sys
+from tests.train.test_network import SETTINGS
+from tests.train.test_save import saver, trained_network
+from tests.train.tiny import TinyModel
+saver(pathlib.Path(sys.argv[1]), trained_network(TinyModel(), SETTINGS["lora"])).save("", 1, 1)
+"""
+"""Saves a network as a training does."""
 ELSEWHERE = {"Origin": "http://elsewhere.example"}
 
 
@@ -138,6 +148,21 @@ def test_all_networks_folders_are_read(host: Host) -> None:
     assert names == ["Lora", "LyCORIS"]
 
 
+@pytest.mark.parametrize("second", ["--lyco-dir", "--lyco-dir-backcompat"])
+def test_the_flags_folders_are_read(start: Start, kind: str, tmp_path: Path, second: str) -> None:
+    if kind == "stand-in":
+        pytest.skip("the flags are the real one's")
+    arguments = ["--api"]
+    for number, flag in enumerate(("--lora-dir", second)):
+        folder = tmp_path / flag.strip("-")
+        folder.mkdir()
+        tensors = {key: value.contiguous() for key, value in lora(number).items()}
+        save_file(tensors, folder / f"by {flag}.safetensors")
+        arguments += [flag, str(folder)]
+    found = {one["name"] for one in cards(start(*arguments))["cards"]}
+    assert found == {"by --lora-dir", f"by {second}"}
+
+
 def test_networks_of_another_base_model_are_hidden_and_counted(host: Host) -> None:
     name = "lora_te2_text_model_encoder_layers_31_mlp_fc1"
     parts = {"lora_down.weight": (RANK, 1280), "lora_up.weight": (5120, RANK)}
@@ -172,6 +197,13 @@ def test_the_page_follows_files_and_the_checkpoint(host: Host) -> None:
         "lyco-embedded",
         "other",
     )
+
+
+def test_what_a_trainer_saves_in_another_process_appears(host: Host) -> None:
+    before = host.request("GET", "/lyco/cards/revision")
+    subprocess.run([sys.executable, "-c", TRAINER, str(host.networks / "trained")], cwd=ROOT, check=True)
+    follow(host, before["revision"])
+    assert {one["algo"] for one in cards(host, text="trained/net", show_hidden=1)["cards"]} == {"lora"}
 
 
 def test_notes_are_the_builtins_and_foreign_fields_stay(host: Host) -> None:
