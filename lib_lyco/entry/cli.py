@@ -17,6 +17,7 @@ from lib_lyco.errors import LycoError
 COMMANDS: Mapping[str, str] = {
     "demo": "train networks on photographs with the small model that comes along, and show the pictures",
     "train": "train a network on a folder of images",
+    "plan": "tell what a training will be, before it: images, steps, rates, sizes, memory, mistakes",
     "import": "make a config of a script, a command line or a file written for sd-scripts or kohya_ss",
     "generate": "draw pictures from a prompt with network tags",
     "inspect": "tell what a network file is",
@@ -54,7 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"lyco {outer.command}", description=COMMANDS[outer.command])
     command.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return _run(command, parser.parse_args(outer.arguments))
+    return _run(command, parser.parse_args(_words(outer.command, outer.arguments)))
+
+
+def _words(command: str, words: Sequence[str]) -> Sequence[str]:
+    """The arguments; those in sd-scripts' words are marked so where a command takes them."""
+    if command not in ("train", "plan"):
+        return words
+    return importlib.import_module("lib_lyco.entry.training_input").marked(words)
 
 
 def _outer_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,83 @@
+"""What is wrong with a run, or should be known of it, by option."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from lib_lyco.errors import ConfigError, LycoError
+from lib_lyco.train.forecast.content import Remark
+from lib_lyco.train.layer_choice import is_spatial
+from lib_lyco.train.network import TrainableNetwork
+from lib_lyco.train.notes import Note
+from lib_lyco.train.options.network import USED_BY
+from lib_lyco.train.plan import Plan
+
+_T = TypeVar("_T")
+
+
+class Remarks:
+    """Gathers errors and warnings while the parts of a run are tried one by one."""
+
+    def __init__(self) -> None:
+        self.found: list[Remark] = []
+
+    def tried(self, option: str, make: Callable[[], _T]) -> _T | None:
+        """What `make` makes; None if it cannot, and the error is a remark.
+
+        Args:
+            option: What the error is about, where it does not say so itself.
+            make: One part of a run.
+        """
+        try:
+            return make()
+        except LycoError as error:
+            named = error.where if isinstance(error, ConfigError) else ""
+            remark = Remark("error", named or option, _text(error, named))
+            if remark not in self.found:
+                self.found.append(remark)
+            return None
+
+    def warn(self, option: str, notes: Iterable[str]) -> None:
+        """Adds warnings; a note that knows its option keeps it."""
+        for note in notes:
+            about = note.option if isinstance(note, Note) else option
+            self.found.append(Remark("warning", about, str(note)))
+
+
+def _text(error: LycoError, named: str) -> str:
+    where = "" if named else error.where
+    expected = f"expected {error.expected}" if error.expected else ""
+    details = "; ".join(part for part in (where, error.got, expected) if part)
+    return " ".join(part for part in (error.what, f"({details})" if details else "", error.remedy) if part)
+
+
+def length_notes(plan: Plan) -> list[Note]:
+    """A last epoch that is cut."""
+    end, total = plan.epoch_ends[-1], plan.total_steps
+    if total >= end:
+        return []
+    return [
+        Note("max_steps", f"The last epoch, {plan.epochs}, is cut: the run ends {end - total} steps early.")
+    ]
+
+
+def alpha_notes(network: TrainableNetwork) -> list[Note]:
+    """Layers whose alpha is above their rank, which makes their change, and with it what they learn in a
+    step, larger than the learning rate says."""
+    found: dict[str, Counter[tuple[float, int]]] = {}
+    for layer in network:
+        settings = layer.settings
+        if settings.algo in USED_BY["alpha"] and settings.alpha > settings.rank:
+            option = "conv_alpha" if is_spatial(layer.target.module) else "alpha"
+            found.setdefault(option, Counter())[settings.alpha, settings.rank] += 1
+    return [
+        Note(
+            option,
+            f"{sum(sizes.values())} layers have an alpha above their rank ({alpha:g} over {rank}): their "
+            f"change is multiplied by {alpha / rank:g}. Usual is an alpha of the rank or half of it.",
+        )
+        for option, sizes in found.items()
+        for (alpha, rank) in [max(sizes, key=lambda pair: pair[0] / pair[1])]
+    ]

@@ -1,0 +1,92 @@
+"""`lyco plan`: what it says, in which forms, and when it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lib_lyco.demo.concepts import CAT, write_training_folder
+from lib_lyco.entry.cli import main
+from lib_lyco.entry.command_plan import describe
+from lib_lyco.train.forecast.content import Forecast, MemoryForecast, Remark, TimeForecast
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write_training_folder(folder, [CAT], size=64)
+    return folder
+
+
+def write_config(folder: Path, images: Path, model: Path) -> Path:
+    config = folder / "cat.toml"
+    lines = {
+        "base_model": model.as_posix(),
+        "images": images.as_posix(),
+        "output": (folder / "out").as_posix(),
+        "resume": "auto",
+    }
+    text = "\n".join(f'{name} = "{value}"' for name, value in lines.items())
+    config.write_text(f"{text}\nresolution = 64\nbuckets = false\nmax_steps = 2\n", encoding="utf-8")
+    return config
+
+
+def test_it_says_everything_and_writes_nothing(
+    tmp_path: Path, images: Path, small_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, images, small_model)
+    assert main(["plan", str(config), "--rank", "2", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    for told in (
+        "captions from a file beside the image",
+        "64x64",
+        "2 steps",
+        "unet IN01",
+        "file: ",
+        "te1 ",
+        "0.0001 highest",
+        "activations",
+        "unknown until the first steps",
+        "warning: alpha: ",
+    ):
+        assert told in out, told
+    assert not (tmp_path / "out").exists()
+
+
+def test_errors_are_told_with_their_field_and_end_with_one(
+    tmp_path: Path, images: Path, small_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, images, small_model)
+    arguments = ["plan", str(config), "--images", "nowhere", "--device", "cpu", "--json"]
+    assert main([*arguments, "--include-layers", "nothing"]) == 2
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["possible"] is False and told["data"] is None
+    errors = {one["option"] for one in told["remarks"] if one["severity"] == "error"}
+    assert errors == {"images", "include_layers"}
+    assert "images, include_layers" in err
+
+
+def test_time_is_told_in_fitting_units() -> None:
+    def time(seconds: float) -> str:
+        told = TimeForecast(seconds / 10, seconds, "a.state: 10 steps in 5 s")
+        return describe(Forecast(None, None, None, told, ()))
+
+    assert "about 30 s, 3 s per step" in time(30)
+    assert "about 10 minutes" in time(600) and "about 3.0 hours" in time(10800)
+    assert "a.state" in time(30)
+
+
+def test_what_is_not_known_of_memory_is_said() -> None:
+    told = describe(
+        Forecast(None, None, MemoryForecast(2**30, 2**20, None, 3 * 2**20, "1 of 64x64"), None, ())
+    )
+    assert "optimiser unknown" in told and "about 1 GB" in told and "1 of 64x64" in told
+
+
+def test_errors_come_before_warnings() -> None:
+    remarks = (Remark("warning", "alpha", "high"), Remark("error", "images", "none"))
+    told = describe(Forecast(None, None, None, None, remarks)).splitlines()
+    assert told == ["error: images: none", "warning: alpha: high"]
