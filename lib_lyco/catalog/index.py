@@ -333,10 +333,11 @@ class Index(Catalog):
 
     def _read_batch(self, batch: Sequence[CatalogEntry]) -> None:
         rows: list[Row] = []
-        for entry in batch:
-            entry.facts = read_facts(entry.path, self._layouts)
-            entry.side = read_side(entry.file)
-            rows.append(self._row(entry))
+        with uncollected():
+            for entry in batch:
+                entry.facts = read_facts(entry.path, self._layouts)
+                entry.side = read_side(entry.file)
+                rows.append(self._row(entry))
         self._store.save(rows)
         with self._lock:
             for entry in batch:
