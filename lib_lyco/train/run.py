@@ -22,6 +22,7 @@ from lib_lyco.train.compose.validation import make_validation
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event
+from lib_lyco.train.heap import heap_kept
 from lib_lyco.train.identity import run_identity
 from lib_lyco.train.log import logged
 from lib_lyco.train.loop import Run, run_loop
@@ -68,6 +69,7 @@ def train(
     states = make_states(config, run_identity(config, plan, base) | {"processes": str(world.size)})
     resumed = states.find(config.resume)
     with (
+        heap_kept(model.device),
         prepared(model, config.gradient_checkpointing),
         base_networks(config, model),
     ):
