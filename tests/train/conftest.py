@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import skimage
@@ -13,6 +15,15 @@ from lib_lyco.train.config import TrainConfig
 from tests.train.tiny import TinyModel
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
+
+
+@pytest.fixture
+def diffusers_training() -> ModuleType:
+    """diffusers' own utilities for training; under the WebUI's old transformers they cannot be imported."""
+    try:
+        return importlib.import_module("diffusers.training_utils")
+    except AttributeError as error:
+        pytest.skip(f"diffusers' training_utils need a newer transformers: {error}")
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import torch
-from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file
 
 from lib_lyco.train.average import Average
@@ -20,11 +20,11 @@ from tests.train.tiny import TinyModel
 Make = Callable[..., TrainConfig]
 
 
-def test_average_is_diffusers(tiny: TinyModel) -> None:
+def test_average_is_diffusers(tiny: TinyModel, diffusers_training: ModuleType) -> None:
     network = trained_network(tiny, SETTINGS["lora"])
     parameters = [parameter for layer in network for parameter in layer.parameters]
     ours = Average(network, 0.3)
-    theirs = EMAModel(parameters, decay=0.3)
+    theirs = diffusers_training.EMAModel(parameters, decay=0.3)
     chance = torch.Generator().manual_seed(0)
     for _ in range(6):
         for parameter in parameters:

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from lib_lyco.errors import DataError
 from lib_lyco.train.data.header import missing_plugins, read_header, readable_extensions, upright
-from lib_lyco.train.data.image import read_image
+from lib_lyco.train.data.image import read_picture
 from tests.train.conftest import PHOTOGRAPHS
 
 
@@ -40,7 +40,7 @@ def test_pixels_are_not_decoded(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     assert read_header(path).size == (451, 300)
     with pytest.raises(DataError, match="cut"):
-        read_image(path, (255, 255, 255))
+        read_picture(path, (255, 255, 255))
 
 
 def test_transparency_is_seen(tmp_path: Path) -> None:

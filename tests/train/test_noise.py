@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from diffusers.training_utils import compute_density_for_timestep_sampling
 from torch import Tensor
 from torch.nn import functional
 
@@ -121,10 +121,12 @@ def test_timesteps_stay_in_their_range(sampling: str) -> None:
 @pytest.mark.parametrize(
     ("sampling", "mean", "scale"), [("logit_normal", 1.0, 0.5), ("mode", 0.0, 1.29), ("mode", 0.0, -0.5)]
 )
-def test_sampling_of_timesteps_is_diffusers(sampling: str, mean: float, scale: float) -> None:
+def test_sampling_of_timesteps_is_diffusers(
+    diffusers_training: ModuleType, sampling: str, mean: float, scale: float
+) -> None:
     ours = drawn(torch.zeros(300, 1, 1, 1), sampling=sampling, mean=mean, scale=scale).timesteps
     for step, generator in zip(ours.tolist(), generators(300), strict=True):
-        share = compute_density_for_timestep_sampling(
+        share = diffusers_training.compute_density_for_timestep_sampling(
             sampling, 1, logit_mean=mean, logit_std=scale, mode_scale=scale, generator=generator
         )
         assert step == int(share * 1000)
