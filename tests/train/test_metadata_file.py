@@ -81,7 +81,8 @@ def test_jsonl_has_an_image_a_line(tmp_path: Path) -> None:
     write_image(tmp_path / "b.png")
     path = tmp_path / "meta.jsonl"
     path.write_text(
-        '{"image_path": "b.png", "caption": "猫"}\n\n{"image_path": "a", "tags": "x", "image_size": [1, 1]}',
+        '{"image_path": "b.png", "caption": "猫"}\n\n'
+        '{"image_path": "a", "tags": "x", "image_size": [1, 1]}',
         encoding="utf-8",
     )
     records = scan_metadata_file(path, SubsetOptions(images=str(tmp_path))).records
