@@ -29,7 +29,7 @@ def make_config(tmp_path: Path, name: str) -> TrainConfig:
         repeats=1,
         max_steps=4,
         rank=1,
-        te_learning_rate=0.0,
+        te_learning_rate=(0.0,),
         learning_rate=1e-2,
         save_every_n_steps=1,
         save_every_n_epochs=1,

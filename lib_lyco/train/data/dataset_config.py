@@ -63,9 +63,7 @@ def read_dataset_config(path: Path) -> list[Table]:
             _subset(_below(own, _table(subset, f"{place}, [[subsets]] {one}", _SUBSET)))
             for one, subset in enumerate(subsets, 1)
         )
-        found.append(
-            Table(own.place, _only(own, _DATASET_NAMES), own.keys, tables)
-        )
+        found.append(Table(own.place, _only(own, _DATASET_NAMES), own.keys, tables))
     if not found:
         raise _wrong(str(path), "no dataset", "[[datasets]] with [[datasets.subsets]]")
     return found
