@@ -163,6 +163,7 @@ def test_folder_that_vanished_is_waited_for(make_config: Make, tmp_path: Path) -
     for event in train(config, TinyModel(), control, clock):
         events.append(event)
         if isinstance(event, Step) and event.step == 1:
+            shutil.rmtree(place)
             place.write_bytes(b"what a removed drive may leave: no folder can be made here")
         if isinstance(event, Paused):
             assert str(place) in event.reason
