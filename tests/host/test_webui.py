@@ -107,6 +107,9 @@ def test_the_plot_with_checkpoints_beside_networks(webui: Host) -> None:
     """Each cell is the picture that its checkpoint and its tag make alone."""
     strengths, checkpoints = ["0.3", "0.9"], ["lyco-embedded", "other"]
     axes = {"[Lyco] Strength": strengths, "Checkpoint name": checkpoints}
+    for checkpoint in reversed(checkpoints):
+        # the WebUI keeps a schedule rounded to half precision after fp8, until another checkpoint comes
+        webui.use(checkpoint)
     cells = webui.plot(f"{PROMPT} <lora:alpha:1>", axes)
     alone: list[Any] = []
     for checkpoint in checkpoints:
