@@ -23,20 +23,26 @@ def load_config(path: str | Path) -> TrainConfig:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("The config file cannot be read.", where=str(path), got=str(error)) from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, where: str = "") -> TrainConfig:
+    """Reads TOML text, whose file is `where`; see `load_config`."""
     try:
-        return parse_config(text)
+        return _parsed(text)
     except ConfigError as error:
+        if not where:
+            raise
         raise ConfigError(
             error.what,
-            where=f"{path}: {error.where}",
+            where=f"{where}: {error.where}",
             got=error.got,
             expected=error.expected,
             remedy=error.remedy,
         ) from error
 
 
-def parse_config(text: str) -> TrainConfig:
-    """Reads TOML text; see `load_config`."""
+def _parsed(text: str) -> TrainConfig:
     try:
         tables: dict[str, Any] = toml.loads(text)
     except (toml.TomlDecodeError, IndexError) as error:  # toml 0.10.2 lets IndexError out on some lines

@@ -301,7 +301,7 @@ def test_half_precision_model_is_trained_in_its_dtype(make_config: Make) -> None
     events = run(make_config(precision="bf16"), TinyModel(dtype=torch.bfloat16))
     assert isinstance(events[-1], Finished)
     with pytest.raises(ConfigError, match="half precision"):
-        run(make_config(), TinyModel(dtype=torch.bfloat16))
+        run(make_config(precision="fp32"), TinyModel(dtype=torch.bfloat16))
 
 
 def test_velocity_model_is_trained_on_velocity(make_config: Make) -> None:

@@ -119,8 +119,8 @@ def _from_toml(text: str, where: str) -> Imported:
         return Imported({"dataset_config": where})
     values = _flattened(tables)
     ours = {declaration.name for declaration in declarations(TrainConfig)}
-    if set(values) <= ours:
-        config = parse_config(text)
+    if not set(values) & (set(ALL_FLAGS) - ours):
+        config = parse_config(text, where)
         return Imported({name: getattr(config, name) for name in values})
     return from_flags(flag_words(values), where)
 
