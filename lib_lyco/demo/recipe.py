@@ -48,6 +48,11 @@ class Length:
     epochs: int = 3
     repeats: int = 17
 
+    @property
+    def steps(self) -> int:
+        """Updates of the whole run."""
+        return self.epochs * -(-12 * self.repeats // 8)
+
 
 def demo_config(algo: str, folder: Path, checkpoint: Path, length: Length, seed: int) -> TrainConfig:
     """The run of one algorithm: images in `folder / "images"`, results in `folder / algo`.
@@ -66,7 +71,7 @@ def demo_config(algo: str, folder: Path, checkpoint: Path, length: Length, seed:
         epochs=length.epochs,
         save_every_n_epochs=1,
         overwrite=True,
-        warmup_steps=10,
+        warmup_steps=min(10, length.steps),
         seed=seed,
         output=str(folder / algo),
         name=algo,
