@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,10 @@ CLASSES = {"locon": "LoConModule", "loha": "LohaModule", "lokr": "LokrModule"}
 
 
 @pytest.mark.usefixtures("clean")
+@pytest.mark.skipif(
+    version("lycoris-lora").startswith("4.0"),
+    reason="lycoris 4.0 chooses other layers by this file than 4.1",
+)
 def test_preset_file_means_what_it_means_to_lycoris(tiny: TinyModel, tmp_path: Path) -> None:
     path = tmp_path / "preset.toml"
     path.write_text(FILE, encoding="utf-8")
