@@ -111,7 +111,6 @@ CLASSES = {"locon": "LoConModule", "loha": "LohaModule", "lokr": "LokrModule"}
 @pytest.mark.usefixtures("clean")
 @pytest.mark.skipif(
     version("lycoris-lora").startswith("4.0"), reason="4.0 chooses other layers by this file than 4.1"
-    reason="lycoris 4.0 chooses other layers by this file than 4.1",
 )
 def test_preset_file_means_what_it_means_to_lycoris(tiny: TinyModel, tmp_path: Path) -> None:
     path = tmp_path / "preset.toml"
