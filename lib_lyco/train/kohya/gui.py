@@ -30,7 +30,6 @@ _RENAMED = {
     "lora_network_weights": "network_weights",
     "sdxl_cache_text_encoder_outputs": "cache_text_encoder_outputs",
     "sdxl_no_half_vae": "no_half_vae",
-    "caption_separator": "caption_separator",
 }
 _ZERO_IS_NONE = _names(
     """
@@ -175,8 +174,6 @@ def _lengths(fields: Mapping[str, Any], flags: dict[str, Any], notes: list[Note]
     cycles = fields.get("lr_scheduler_num_cycles")
     if cycles in ("", None) and str(fields.get("lr_scheduler", "")) == "cosine_with_restarts":
         flags["lr_scheduler_num_cycles"] = int(float(fields.get("epoch") or 1))
-    if flags.get("network_weights") and not flags.get("dim_from_weights"):
-        flags.pop("dim_from_weights", None)
 
 
 def _prompts(flags: dict[str, Any], notes: list[Note]) -> None:

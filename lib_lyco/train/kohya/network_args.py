@@ -12,7 +12,7 @@ from lib_lyco.train.options.network import USED_BY
 from lib_lyco.train.options.optimisation import SHRINKABLE
 
 _DEFAULT_RANK, _LARGEST_RANK = 4, 1024
-_OTHER_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False}
 
 _MODULES: Mapping[str, str] = {
     "networks.lora": "lora",
@@ -37,9 +37,9 @@ _ALGOS: Mapping[str, str] = {
 def _boolean(text: str) -> bool:
     """LyCORIS reads every text but `false` as true, `0` and `no` too; here words mean what they say."""
     word = text.strip().lower()
-    if word not in _OTHER_WORDS:
+    if word not in _BOOLEANS:
         raise ValueError(f"{text!r} is neither true nor false")
-    return _OTHER_WORDS[word]
+    return _BOOLEANS[word]
 
 
 def _numbers(text: str) -> tuple[float, ...]:
