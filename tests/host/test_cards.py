@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -199,6 +200,7 @@ def test_the_page_follows_files_and_the_checkpoint(host: Host) -> None:
     )
 
 
+@pytest.mark.skipif(find_spec("diffusers") is None, reason="the trained model is diffusers'")
 def test_what_a_trainer_saves_in_another_process_appears(host: Host) -> None:
     before = host.request("GET", "/lyco/cards/revision")
     subprocess.run([sys.executable, "-c", TRAINER, str(host.networks / "trained")], cwd=ROOT, check=True)

@@ -74,7 +74,8 @@ def test_two_processes_train_what_one_does_with_the_whole_batch(
     ours, theirs = load_file(final_file(together)), load_file(final_file(alone))
     assert ours.keys() == theirs.keys()
     for key, tensor in theirs.items():
-        torch.testing.assert_close(ours[key], tensor, rtol=1e-3, atol=2e-6)
+        # by norm: where a gradient is all rounding, as of a key's bias, Adam still makes steps of it
+        assert torch.dist(ours[key], tensor) <= 1e-3 * torch.linalg.vector_norm(tensor) + 1e-5, key
     assert not [path for path in Path(together.output).iterdir() if path.name.startswith(".")]
     with safe_open(final_file(together), "pt") as file:
         total = file.metadata()["ss_total_batch_size"]  # sd-scripts: of all processes, with accumulation
