@@ -83,3 +83,15 @@ class TrainingError(LycoError):
 
 class MissingPackageError(LycoError):
     """An optional package is not installed; `remedy` is the one command that installs it."""
+
+
+def one_line(error: LycoError) -> str:
+    """An error as one line: where, what, details, what to do."""
+    told = {"got": error.got, "expected": error.expected}
+    details = "; ".join(f"{label} {text}" for label, text in told.items() if text)
+    sentence = f"{error.what} ({details})" if details else error.what
+    if error.where:
+        sentence = f"{error.where}: {sentence}"
+    if error.remedy:
+        sentence = f"{sentence.rstrip('.')}. {error.remedy}"
+    return " ".join(sentence.split())

@@ -18,12 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: Mapping[str, int] = {
-    "__main__": 6,
-    "entry": 5,
-    **dict.fromkeys(("host", "ui", "demo"), 4),
+    "__main__": 7,
+    "entry": 6,
+    **dict.fromkeys(("host", "ui", "demo"), 5),
+    "studio": 4,
     **dict.fromkeys(("apply", "train", "tools"), 3),
     **dict.fromkeys(("network", "catalog", "models"), 2),
-    **dict.fromkeys(("algos", "files", "naming", "prompt"), 1),
+    **dict.fromkeys(("algos", "files", "naming", "prompt", "web"), 1),
     "errors": 0,
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lib_lyco.apply.wanted import NetworkKey, Report, network_key
-from lib_lyco.errors import LycoError
+from lib_lyco.errors import LycoError, one_line
 from lib_lyco.naming.detect import TITLES
 from lib_lyco.naming.key import split_key
 from lib_lyco.naming.layer import Family
@@ -130,15 +130,3 @@ def _grouped(places: dict[str, list[str]], noun: str) -> Iterator[str]:
     rest = ranked[_NUM_REASONS:]
     if rest:
         yield f"{sum(len(where) for _, where in rest)} more for {len(rest)} other reasons"
-
-
-def one_line(error: LycoError) -> str:
-    """An error as one line: where, what, details, what to do."""
-    told = {"got": error.got, "expected": error.expected}
-    details = "; ".join(f"{label} {text}" for label, text in told.items() if text)
-    sentence = f"{error.what} ({details})" if details else error.what
-    if error.where:
-        sentence = f"{error.where}: {sentence}"
-    if error.remedy:
-        sentence = f"{sentence.rstrip('.')}. {error.remedy}"
-    return " ".join(sentence.split())

@@ -70,8 +70,9 @@ from lib_lyco.host.live import applied_json, presets_json
 from lib_lyco.host.previews import preview_link, read_picture
 from lib_lyco.host.tag_json import changed_tag, describe_tags, edit_tag
 from lib_lyco.host.tag_names import TagNames
-from lib_lyco.host.web import Ask, Route, add_routes
+from lib_lyco.host.web import add_routes
 from lib_lyco.host.xray_json import xray_json
+from lib_lyco.web.route import Ask, Route
 
 NEEDS = (
     ("modules.script_callbacks", "on_app_started"),

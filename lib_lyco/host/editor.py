@@ -16,11 +16,10 @@ from typing import Any
 from modules import images, infotext_utils, shared
 from modules.ui_extra_networks_user_metadata import UserMetadataEditor
 
-from lib_lyco.apply.outcome import one_line
 from lib_lyco.catalog.card import Card
 from lib_lyco.catalog.scan import IMAGE_SUFFIXES
 from lib_lyco.catalog.triggers import tag_counts
-from lib_lyco.errors import LycoError, NetworkNotFoundError
+from lib_lyco.errors import LycoError, NetworkNotFoundError, one_line
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.details import details
 from lib_lyco.host.fields import TagCounts

@@ -18,8 +18,8 @@ from modules import errors as host_errors
 from modules.extra_networks import ExtraNetworkParams
 from modules.processing import StableDiffusionProcessing, StableDiffusionProcessingTxt2Img
 
-from lib_lyco.apply.outcome import Outcome, one_line
-from lib_lyco.errors import LycoError, PromptError
+from lib_lyco.apply.outcome import Outcome
+from lib_lyco.errors import LycoError, PromptError, one_line
 from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.forge import limits
 from lib_lyco.host.options import Options

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lib_lyco.apply.outcome import TagOutcome, one_line
-from lib_lyco.errors import LycoError
+from lib_lyco.apply.outcome import TagOutcome
+from lib_lyco.errors import LycoError, one_line
 from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.base import Base
 from lib_lyco.naming.blocks import block_names

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lib_lyco.apply.outcome import one_line
-from lib_lyco.errors import NetworkNotFoundError
+from lib_lyco.errors import NetworkNotFoundError, one_line
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.applied import AppliedState
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lib_lyco.apply.outcome import one_line
-from lib_lyco.errors import PromptError
+from lib_lyco.errors import PromptError, one_line
 from lib_lyco.prompt.edit import PlacedTag, Tag, place_tags
 from lib_lyco.prompt.options import place_items
 from lib_lyco.prompt.presets import Presets

@@ -12,7 +12,7 @@ pytest.importorskip("playwright")
 
 from playwright.sync_api import Page
 
-from lib_lyco.apply.outcome import one_line
+from lib_lyco.errors import one_line
 from lib_lyco.prompt.tags import parse_prompt
 
 TEXTS = Path(__file__).parent.parent.parent / "localizations" / "ja_JP.json"

@@ -19,6 +19,7 @@ from PIL import Image
 from lib_lyco.catalog.index import Index
 from lib_lyco.errors import FileError, ModelError
 from lib_lyco.network.network import Network
+from lib_lyco.web.server import is_from_here
 from tests.architecture import ROOT
 from tests.catalog.test_find import put
 from tests.host_unit.stand_in import stand_in_modules
@@ -288,7 +289,7 @@ def is_text(node: ast.expr) -> TypeGuard[ast.Constant]:
 def test_only_pages_of_ours_may_write(shared: ModuleType, headers: dict[str, str], may: bool) -> None:
     shared.cmd_opts.cors_allow_origins = "https://friend.example"
     shared.cmd_opts.cors_allow_origins_regex = r"https://\w+\.pattern\.example"
-    assert feature("web").is_from_here(headers) is may
+    assert is_from_here(headers, feature("web").is_allowed) is may
 
 
 def test_without_a_page_there_are_no_routes(shared: ModuleType) -> None:

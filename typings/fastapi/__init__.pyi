@@ -1,12 +1,13 @@
 """What is used of FastAPI 0.94."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 class Request:
     headers: Mapping[str, str]
     query_params: Mapping[str, str]
     path_params: dict[str, Any]
+    def stream(self) -> AsyncIterator[bytes]: ...
 
 class Response:
     status_code: int

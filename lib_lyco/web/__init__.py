@@ -1,0 +1,1 @@
+"""Pages' requests and their answers, on any server."""

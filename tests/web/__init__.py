@@ -1,0 +1,1 @@
+"""Routes and the server that carries them."""
