@@ -70,7 +70,7 @@ lyco.sizeText = function(bytes) {
     return `${bytes.toFixed(place && bytes < 10 ? 1 : 0)} ${units[place]}`;
 };
 
-/** GET: the answer, or an Error with the server's sentence. */
+/** GET: the answer, or an Error with the server's sentence, and with the field it is about, if any. */
 lyco.ask = (path, given = {}) => lyco.answerOf(fetch(`./lyco/${path}?${new URLSearchParams(given)}`));
 
 /** POST: the same. */
@@ -89,7 +89,8 @@ lyco.answerOf = async function(asked) {
     }
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
-        throw new Error(typeof answer.detail === "string" ? lyco.sayMade(answer.detail) : `HTTP ${response.status}`);
+        const error = new Error(typeof answer.detail === "string" ? lyco.sayMade(answer.detail) : `HTTP ${response.status}`);
+        throw Object.assign(error, {field: answer.field ?? ""});
     }
     return answer;
 };
@@ -106,7 +107,7 @@ lyco.openDialog = function(title, ...children) {
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     // Escape closes the window; the WebUI would stop the drawing of a picture
     dialog.addEventListener("keydown", (event) => event.key === "Escape" && event.stopPropagation());
-    gradioApp().append(dialog);
+    (document.querySelector("gradio-app") ?? document.body).append(dialog);
     dialog.showModal();
     return body;
 };
