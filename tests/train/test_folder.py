@@ -184,3 +184,21 @@ def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
         scan_folder(tmp_path / "gone", SubsetOptions(repeats=1))
     with pytest.raises(DataError, match="no image"):
         scan_folder(tmp_path, SubsetOptions(repeats=1))
+
+
+def test_a_folder_of_excluded_images_is_left_out_of_every_layout(tmp_path: Path) -> None:
+    for folder in ("flat", "parent/cats", "parent/dogs", "named/2_cat"):
+        write_image(tmp_path / folder / "a.png")
+        write_image(tmp_path / folder / "excluded" / "b.png")
+    for name, images in (
+        ("flat", 1),
+        ("parent", 2),
+        ("named", 1),
+        ("named/2_cat", 1),
+        ("flat/excluded", 1),
+    ):
+        scan = scan_folder(tmp_path / name, SubsetOptions())
+        assert (len(scan.records), scan.notes) == (images, ()), name
+    (tmp_path / "flat" / "a.png").unlink()
+    with pytest.raises(DataError, match="no image"):
+        scan_folder(tmp_path / "flat", SubsetOptions())

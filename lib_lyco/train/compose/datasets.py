@@ -36,11 +36,16 @@ def make_datasets(config: TrainConfig) -> tuple[list[Dataset], tuple[str, ...]]:
         raise ConfigError(
             "There are no images to train on.", where="images", remedy="Name a folder of images."
         )
-    scans = [_scan(_own(SubsetOptions, config))]
+    scans = [_scan(subset_options(config))]
     if config.reg_images:
         scans.append(_scan(_reg_options(config)))
     repeats = _LISTED_REPEATS if config.metadata_file else _FOLDER_REPEATS
     return _datasets(config, joined(scans), repeats), joined(scans).notes
+
+
+def subset_options(config: TrainConfig) -> SubsetOptions:
+    """The run's options for folders that have none of their own."""
+    return _own(SubsetOptions, config)
 
 
 def _reg_options(config: TrainConfig) -> SubsetOptions:
@@ -69,7 +74,7 @@ def _datasets(config: TrainConfig, scan: Scan, default_repeats: float) -> list[D
     return [
         Dataset(
             subsets=scan.subsets,
-            bucketing=_bucketing(_own(DatasetOptions, one)),
+            bucketing=bucketing_of(one),
             batch_size=one.batch_size,
             default_repeats=default_repeats,
             validation_split=one.validation_split,
@@ -79,7 +84,9 @@ def _datasets(config: TrainConfig, scan: Scan, default_repeats: float) -> list[D
     ]
 
 
-def _bucketing(options: DatasetOptions) -> Bucketing:
+def bucketing_of(config: TrainConfig) -> Bucketing:
+    """The run's buckets."""
+    options = _own(DatasetOptions, config)
     return Bucketing(
         resolution=options.resolution,
         enabled=options.buckets,

@@ -2,7 +2,8 @@
 
 Names like `10_cat` mean what they mean to sd-scripts (`config_util.py`): 10 repeats, and `cat` for
 images without a caption file. Accepted beside them: the folder 10_cat itself, any folder of images, a
-parent of any folders of images, and repeats with a fraction (`0.5_cat`). Nothing deeper is looked into.
+parent of any folders of images, and repeats with a fraction (`0.5_cat`). Nothing deeper is looked into,
+and a folder named `excluded` is not looked into at all unless it is the one that is named.
 """
 
 from __future__ import annotations
@@ -10,18 +11,27 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_lyco.errors import DataError
 from lib_lyco.train.data.caption import EXTENSIONS as CAPTION_EXTENSIONS
 from lib_lyco.train.data.caption import read_caption
-from lib_lyco.train.data.header import EXTENSIONS, missing_plugins, read_header, readable_extensions
+from lib_lyco.train.data.header import (
+    EXTENSIONS,
+    ImageHeader,
+    missing_plugins,
+    read_header,
+    readable_extensions,
+)
 from lib_lyco.train.data.record import CaptionSource, ImageRecord, Scan, Subset
 from lib_lyco.train.options.subset import SubsetOptions
 
+EXCLUDED = "excluded"
+"""Name of the folder, inside one of images, for images that are not to be trained on."""
 _NUMBERED = re.compile(r"(\d+(?:\.\d+)?)_(.*)", re.DOTALL)
+ReadHeader = Callable[[Path], ImageHeader]
 _FACE_PARTS = 4
 """Numbers that a face crop's file name ends with: `photo_cx_cy_w_h.png`."""
 
@@ -41,6 +51,17 @@ class _Listing:
     """File names of images that need a package to be read."""
 
 
+@dataclass(frozen=True)
+class ListedFolder:
+    """The files of one folder of images, before any of them is read."""
+
+    path: Path
+    options: SubsetOptions
+    """What holds for its images: its name may say repeats and class tokens."""
+    images: tuple[tuple[str, str | None], ...]
+    """File names of each image and of its caption file, sorted."""
+
+
 def scan_folder(folder: Path, options: SubsetOptions, by_name: bool = True) -> Scan:
     """Reads a folder of images, or a parent of such folders.
 
@@ -51,6 +72,18 @@ def scan_folder(folder: Path, options: SubsetOptions, by_name: bool = True) -> S
 
     Raises:
         DataError: The folder is missing or holds no image, or an image or a caption is unreadable.
+    """
+    listed, notes = list_folder(folder, options, by_name)
+    return Scan(tuple(_subset(one) for one in listed), notes)
+
+
+def list_folder(
+    folder: Path, options: SubsetOptions, by_name: bool = True
+) -> tuple[tuple[ListedFolder, ...], tuple[str, ...]]:
+    """What `scan_folder` would read, and its notes on what is left out.
+
+    Raises:
+        DataError: The folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise DataError(
@@ -69,7 +102,7 @@ def scan_folder(folder: Path, options: SubsetOptions, by_name: bool = True) -> S
         f"{folder}: {count} {extension} images are left out; pip install {packages[extension]} reads them."
         for extension, count in sorted(left_out.items())
     ]
-    return Scan(tuple(_subset(listing, options, by_name) for listing in listings), tuple(notes))
+    return tuple(_listed(listing, options, by_name) for listing in listings), tuple(notes)
 
 
 def _choose(top: _Listing, by_name: bool) -> tuple[list[_Listing], list[str]]:
@@ -113,7 +146,8 @@ def _listing(folder: Path) -> _Listing:
                 continue
             extension = os.path.splitext(entry.name)[1].lower()
             if entry.is_dir():
-                below.append(entry.name)
+                if entry.name != EXCLUDED:
+                    below.append(entry.name)
             else:
                 (images if extension in readable else others).append(entry.name)
     left_out = tuple(name for name in others if os.path.splitext(name)[1].lower() in missing)
@@ -132,24 +166,36 @@ def _numbered(folder: Path) -> tuple[float, str] | None:
     return (float(found[1]), found[2].strip()) if found and float(found[1]) else None
 
 
-def _subset(listing: _Listing, options: SubsetOptions, by_name: bool) -> Subset:
+def _listed(listing: _Listing, options: SubsetOptions, by_name: bool) -> ListedFolder:
     named = _numbered(listing.folder) if by_name else None
     if named is not None:
         number, text = named
         options = replace(options, repeats=number, class_tokens=text or options.class_tokens)
-    records = tuple(_record(listing, name, options) for name in listing.images)
-    return Subset(listing.folder, options, records)
+    names = listing.images
+    captions = (_caption_name(name, listing.captions, options.caption_extension) for name in names)
+    return ListedFolder(listing.folder, options, tuple(zip(names, captions, strict=True)))
 
 
-def _record(listing: _Listing, name: str, options: SubsetOptions) -> ImageRecord:
-    path, header = listing.folder / name, read_header(listing.folder / name)
-    caption_file = _caption_name(name, listing.captions, options.caption_extension)
+def _subset(listed: ListedFolder) -> Subset:
+    records = tuple(read_record(listed, *names) for names in listed.images)
+    return Subset(listed.path, listed.options, records)
+
+
+def read_record(
+    listed: ListedFolder, name: str, caption_file: str | None, read: ReadHeader = read_header
+) -> ImageRecord:
+    """Reads one image's header and its caption.
+
+    Raises:
+        DataError: One of them is unreadable.
+    """
+    path, options = listed.path / name, listed.options
+    header = read(path)
     source: CaptionSource = "file" if caption_file else "folder" if options.class_tokens else "none"
     caption = options.class_tokens
     if caption_file:
-        caption = read_caption(listing.folder / caption_file, options.enable_wildcard)
-    folder = listing.folder.name
-    return ImageRecord(path, header.size, caption, source, folder, options, header.transparent)
+        caption = read_caption(listed.path / caption_file, options.enable_wildcard)
+    return ImageRecord(path, header.size, caption, source, listed.path.name, options, header.transparent)
 
 
 def _caption_name(image: str, names: Mapping[str, str], extension: str) -> str | None:
