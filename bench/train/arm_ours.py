@@ -1,4 +1,4 @@
-"""Our trainer as a process that is measured; the arguments are flags of sd-scripts."""
+"""Our trainer as a process that is measured; the arguments are a script of sd-scripts and its flags."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lib_lyco.train.precision import DTYPES, choose_precision
 from lib_lyco.train.run import train
 
 
-def main(flags: Sequence[str]) -> None:
+def main(script: str, flags: Sequence[str]) -> None:
     """Trains by the flags; prints the notes of their import and of the plan."""
-    imported = from_flags(flags)
+    imported = from_flags(flags, is_sdxl=script.startswith("sdxl_"))
     config = imported.config()
     device = pick_device("")
     dtype = DTYPES[choose_precision(config.precision, device)]
@@ -31,4 +31,4 @@ def main(flags: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

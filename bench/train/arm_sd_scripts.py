@@ -1,4 +1,4 @@
-"""sd-scripts' trainer (train_network.py) as a process that is measured; the arguments are its own flags.
+"""sd-scripts' trainer as a process that is measured; the arguments are a script's name and its own flags.
 
 Runs in an environment with sd-scripts' requirements, in the folder of its checkout. Nothing of it is
 changed: the gate stands in `on_step_start`, which it leaves to those who inherit from its trainer.
@@ -13,16 +13,18 @@ from typing import Any
 
 from bench.train.gate import Gate
 
+_TRAINERS = {"train_network": "NetworkTrainer", "sdxl_train_network": "SdxlNetworkTrainer"}
 
-def main(flags: Sequence[str]) -> None:
-    """Trains by the flags."""
+
+def main(name: str, flags: Sequence[str]) -> None:
+    """Trains with a script by the flags."""
     sys.path.insert(0, ".")
-    script: Any = importlib.import_module("train_network")
+    script: Any = importlib.import_module(name)
     util: Any = importlib.import_module("library.train_util")
     parser = script.setup_parser()
     arguments = parser.parse_args(list(flags))
     util.verify_command_line_training_args(arguments)
-    _gated(script.NetworkTrainer)().train(util.read_config_from_file(arguments, parser))
+    _gated(getattr(script, _TRAINERS[name]))().train(util.read_config_from_file(arguments, parser))
 
 
 def _gated(trainer: Any) -> Any:
@@ -50,4 +52,4 @@ def _gated(trainer: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

@@ -1,6 +1,7 @@
-"""Measures whole training steps, ours beside sd-scripts' train_network.py, on a made-up full-size SD1.5.
+"""Measures whole training steps, ours beside sd-scripts', on a made-up base model of full size.
 
     python -m bench.train.peer --sd-scripts DIR --python PY
+    python -m bench.train.peer --sd-scripts DIR --python PY --family sdxl --networks lora --precision bf16
 
 DIR is a checkout of sd-scripts, PY the Python of an environment with its requirements (and lycoris-lora).
 Each trains in a process of its own, from the same command line in sd-scripts' words, which ours imports;
@@ -39,11 +40,16 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
     "locon": (*_LYCORIS, "algo=locon"),
     "loha": (*_LYCORIS, "algo=loha"),
     "lokr": (*_LYCORIS, "algo=lokr", "factor=16"),
-    "ia3": (*_LYCORIS[:-1], "preset=ia3", "algo=ia3"),
+    "ia3": (*_LYCORIS, "algo=ia3"),
     "dylora": (*_LYCORIS, "algo=dylora", "block_size=4"),
 }
 """What is trained, in sd-scripts' flags. With its preset `full`, the default, lycoris-lora 4.1.3 ends with
-"duplicated lora name: lora_unet_time_embedding_linear_1" on sd-scripts' UNet."""
+"duplicated lora name: lora_unet_time_embedding_linear_1" on sd-scripts' UNet; with `ia3` it finds no layers."""
+SCRIPTS: Mapping[str, tuple[str, ...]] = {
+    "sd1": ("train_network",),
+    "sdxl": ("sdxl_train_network", "--network_train_unet_only", "--cache_text_encoder_outputs"),
+}
+"""The script that trains a family, and its flags; of SDXL the UNet alone, as its users mostly do."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sd-scripts", type=Path, required=True)
     parser.add_argument("--python", required=True)
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
-    parser.add_argument("--checkpoint", type=Path, help="an SD1.5; left out: a made-up one is written")
+    parser.add_argument("--family", choices=list(SCRIPTS), default="sd1")
+    parser.add_argument("--checkpoint", type=Path, help="of the family; left out: a made-up one is written")
     parser.add_argument("--size", type=int, default=256, help="pixels of a side")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each")
@@ -132,10 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_images(folder / "images", chosen.size, chosen.batch * (chosen.steps + 2))
         if not chosen.checkpoint:
-            chosen.checkpoint = write_checkpoint(folder / "sd15.safetensors", "sd1", width=None)
+            chosen.checkpoint = write_checkpoint(folder / "base.safetensors", chosen.family, width=None)
         print(
-            f"torch {torch.__version__}, {chosen.threads} threads, {chosen.size} px, batch {chosen.batch}, "
-            f"rank {chosen.rank}, mixed_precision {chosen.precision}, median of {chosen.steps} steps\n\n"
+            f"{chosen.family}, torch {torch.__version__}, {chosen.threads} threads, {chosen.size} px, "
+            f"batch {chosen.batch}, rank {chosen.rank}, mixed_precision {chosen.precision}, "
+            f"median of {chosen.steps} steps\n\n"
             "| | sd-scripts, wall (CPU) | ours, wall (CPU) | ratio, wall (CPU) | peak memory | ratio | "
             "layers, tensors, MB | loss | load |\n|---|---|---|---|---|---|---|---|---|"
         )
@@ -169,7 +177,7 @@ def measure(name: str, chosen: argparse.Namespace, folder: Path) -> tuple[Facts,
 
 
 def flags(name: str, chosen: argparse.Namespace, folder: Path, to: Path) -> list[str]:
-    """A command line of sd-scripts; the step at the gate's near side and the last one are not timed."""
+    """A script of sd-scripts and its flags; the step before the gate and the last one are not timed."""
     pairs = {
         "pretrained_model_name_or_path": chosen.checkpoint.resolve(),
         "train_data_dir": folder / "images",
@@ -188,7 +196,8 @@ def flags(name: str, chosen: argparse.Namespace, folder: Path, to: Path) -> list
         "seed": 1,
     }
     words = [word for flag, value in pairs.items() for word in (f"--{flag}", str(value))]
-    return [*words, "--cache_latents", "--sdpa", *NETWORKS[name]]
+    script, *given = SCRIPTS[chosen.family]
+    return [script, *words, "--cache_latents", "--sdpa", *given, *NETWORKS[name]]
 
 
 def write_images(folder: Path, size: int, count: int) -> None:
