@@ -44,7 +44,7 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
     "dylora": (*_LYCORIS, "algo=dylora", "block_size=4"),
 }
 """What is trained, in sd-scripts' flags. With its preset `full`, the default, lycoris-lora 4.1.3 ends with
-"duplicated lora name: lora_unet_time_embedding_linear_1" on sd-scripts' UNet; with `ia3` it finds nothing."""
+"duplicated lora name: lora_unet_time_embedding_linear_1" on sd-scripts' UNet; `ia3` finds nothing."""
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "sd1": ("train_network",),
     "sdxl": ("sdxl_train_network", "--network_train_unet_only", "--cache_text_encoder_outputs"),
