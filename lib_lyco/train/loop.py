@@ -170,15 +170,17 @@ class _Loop:
         run, progress, plan = self._run, self._progress, self._run.plan
         epoch, done = plan.position(progress.step)
         batches = plan.order.epoch(epoch)[done * plan.accumulation :]
-        shares = [run.world.share(batch) for batch in batches]
-        encoded = self._learning.latents.batches([share for share in shares if share])
+        # each twice, and only when it is its turn: an epoch may have millions of samples
+        ahead = (share for batch in batches if (share := run.world.share(batch)))
+        encoded = self._learning.latents.batches(ahead)
         for start in range(0, len(batches), plan.accumulation):
             yield from self._answer(run.world.agreed(self._control.take()))
             if self._stopping or progress.over:
                 return
-            mine = [(share, next(encoded)) for share in shares[start : start + plan.accumulation] if share]
+            group = list(batches[start : start + plan.accumulation])
+            mine = [(share, next(encoded)) for batch in group if (share := run.world.share(batch))]
             before = progress.step
-            yield from self._step(batches[start : start + plan.accumulation], mine)
+            yield from self._step(group, mine)
             if progress.step <= before:
                 return
             yield from self._writer.due()

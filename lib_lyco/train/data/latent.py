@@ -8,7 +8,7 @@ image, another size or another VAE never meets an old file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,8 +62,9 @@ class LatentSource(Protocol):
         """What must be done before the first batch; yields (done, total) as it goes."""
         ...
 
-    def batches(self, batches: Sequence[Sequence[Sample]]) -> Iterator[Encoded]:
-        """The latents and masks of each batch, in order."""
+    def batches(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Encoded]:
+        """The latents and masks of each batch, in order; no more of them are asked for than workers read
+        ahead."""
         ...
 
 
@@ -78,7 +79,7 @@ class FreshLatents:
     def prepare(self) -> Iterator[tuple[int, int]]:
         return iter(())
 
-    def batches(self, batches: Sequence[Sequence[Sample]]) -> Iterator[Encoded]:
+    def batches(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Encoded]:
         for pixels, mask in ordered_map(self._pixels, batches, self._workers):
             yield Encoded(encoded(self._encode, pixels), mask)
 
@@ -163,7 +164,7 @@ class CachedLatents:
         self._memory = self._settings.world.gathered(self._memory)
         self._files = self._settings.world.gathered(self._files)
 
-    def batches(self, batches: Sequence[Sequence[Sample]]) -> Iterator[Encoded]:
+    def batches(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Encoded]:
         """As `LatentSource.batches`. Raises FileError if a cache file is gone or damaged meanwhile."""
         workers = self._settings.workers if self._files else 0
         for latents, mask in ordered_map(self._batch, batches, workers):
