@@ -14,7 +14,7 @@ from lib_lyco.train.sample_prompts import Picture
 
 
 def draw(model: BaseModel, picture: Picture, network: Path | None, to: Path) -> None:
-    """Draws a picture into a file, with the network of a file at full strength or without; see `Draw`.
+    """Draws a picture into a file, with the network of a file or without; see `Draw`.
 
     Raises:
         LycoError: The picture asked for cannot be drawn, or not written.
@@ -30,6 +30,7 @@ def draw(model: BaseModel, picture: Picture, network: Path | None, to: Path) -> 
         clip_skip=picture.clip_skip,
     )
     with Session(model.targets()) as session:
-        session.apply([Wanted(load_network(network))] if network else [])
+        strength = picture.strength
+        session.apply([Wanted(load_network(network), te=strength, unet=strength)] if network else [])
         image = generate(model, request)[0]
     save_png(to, image, parameters_text(request, 0, model.name))

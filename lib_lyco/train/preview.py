@@ -27,7 +27,7 @@ _SEEDS = 2**32
 
 
 class Draw(Protocol):
-    """Draws one picture into a file, with the network of a file on the model or without."""
+    """Draws one picture into a file, with the network of a file (at the picture's strength) or without."""
 
     def __call__(self, model: BaseModel, picture: Picture, network: Path | None, to: Path) -> None: ...
 

@@ -57,6 +57,8 @@ class Picture:
     seed: int | None = None
     """None where the prompt does not say."""
     clip_skip: int = 1
+    strength: float = 1.0
+    """The multiplier of the network that it is drawn with."""
 
 
 def sampler_name(name: str) -> str:

@@ -24,19 +24,25 @@ from lib_lyco.train.transfer import moved
 
 
 @dataclass(frozen=True)
-class Learning:
-    """Everything that an update is made from."""
+class Material:
+    """Everything that a batch and its loss are made from."""
 
     model: BaseModel
-    network: TrainableNetwork
     plan: Plan
     source: ImageSource
     latents: LatentSource
     variations: Variations
     texts: Texts
     objective: Objective
-    optimisation: Optimisation
     precision: Precision
+
+
+@dataclass(frozen=True)
+class Learning(Material):
+    """Everything that an update is made from."""
+
+    network: TrainableNetwork
+    optimisation: Optimisation
     gradient_checkpointing: bool = False
     pass_size: int = 0
     """Samples in one pass through the model, where a whole micro-batch does not fit; 0 is no limit."""
@@ -87,35 +93,35 @@ def _dropout_seed(learning: Learning, sample: Sample) -> int:
     return derived_seed("dropout", learning.seed, sample.epoch, sample.image, sample.repeat)
 
 
-def make_batch(learning: Learning, samples: Sequence[Sample], encoded: Encoded, step: int) -> Batch:
+def make_batch(material: Material, samples: Sequence[Sample], encoded: Encoded, step: int) -> Batch:
     """What the objective sees of samples, `step` updates after the start."""
-    device = learning.model.device
-    captions = [learning.variations.caption(sample, step) for sample in samples]
-    subsets = [learning.plan.records[sample.image].subset for sample in samples]
+    device = material.model.device
+    captions = [material.variations.caption(sample, step) for sample in samples]
+    subsets = [material.plan.records[sample.image].subset for sample in samples]
     return Batch(
         latents=moved(encoded.latents, device),
-        cond=learning.texts.conds(captions),
-        size=_size_cond(learning, samples) if learning.model.family == "sdxl" else None,
+        cond=material.texts.conds(captions),
+        size=_size_cond(material, samples) if material.model.family == "sdxl" else None,
         loss_weight=moved(torch.tensor([subset.loss_weight for subset in subsets]), device),
         mask=None if encoded.mask is None else moved(encoded.mask, device),
-        kept=_kept(learning, [subset.prior_prediction for subset in subsets], captions),
+        kept=_kept(material, [subset.prior_prediction for subset in subsets], captions),
     )
 
 
-def _kept(learning: Learning, flags: Sequence[bool], captions: Sequence[Caption]) -> Kept | None:
+def _kept(material: Material, flags: Sequence[bool], captions: Sequence[Caption]) -> Kept | None:
     """The samples of subsets with prior prediction."""
     if not any(flags):
         return None
-    with learning.objective.without_network(), torch.no_grad():
-        cond = learning.texts.conds(captions)
-    return Kept(moved(torch.tensor(flags), learning.model.device), cond)
+    with material.objective.without_network(), torch.no_grad():
+        cond = material.texts.conds(captions)
+    return Kept(moved(torch.tensor(flags), material.model.device), cond)
 
 
-def _size_cond(learning: Learning, samples: Sequence[Sample]) -> SizeCond:
-    facts = [learning.source.size_facts(sample) for sample in samples]
+def _size_cond(material: Material, samples: Sequence[Sample]) -> SizeCond:
+    facts = [material.source.size_facts(sample) for sample in samples]
     sizes = (
         [fact.original for fact in facts],
         [fact.crop for fact in facts],
         [fact.target for fact in facts],
     )
-    return SizeCond(*(moved(torch.tensor(rows), learning.model.device) for rows in sizes))
+    return SizeCond(*(moved(torch.tensor(rows), material.model.device) for rows in sizes))

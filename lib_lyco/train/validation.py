@@ -16,7 +16,7 @@ from lib_lyco.train.noise import TimestepSettings
 from lib_lyco.train.objective import Objective
 from lib_lyco.train.save_rules import Every
 from lib_lyco.train.seed import derived_generator
-from lib_lyco.train.step import Learning, make_batch
+from lib_lyco.train.step import Material, make_batch
 from lib_lyco.train.world import World
 
 _NUM_TIMESTEPS = 4
@@ -26,7 +26,7 @@ _NUM_TIMESTEPS = 4
 class Validation:
     """What is validated with, and when."""
 
-    images: Learning
+    images: Material
     """The run's, but for plan, images and captions."""
     every: Every
     seed: int
@@ -38,14 +38,14 @@ class Validation:
         return self.images.latents.prepare()
 
     @torch.no_grad()
-    def loss(self, learning: Learning, world: World) -> float:
+    def loss(self, run: Material, world: World) -> float:
         """The mean squared error, over images and timesteps alike, in the run's present precision.
 
         Args:
-            learning: The run, as it is now.
+            run: Whose precision and noise schedule count: the run as it is now.
             world: The processes that share the work.
         """
-        images = replace(self.images, precision=learning.precision)
+        images = replace(self.images, precision=run.precision)
         batches = list(self.batches())[: self.max_batches]
         mine = world.share(batches)
         total = 0.0
@@ -54,7 +54,7 @@ class Validation:
                 batch = make_batch(images, samples, encoded, images.plan.total_steps)
                 for timestep in self.timesteps():
                     only = TimestepSettings(first=timestep, end=timestep + 1)
-                    objective = Objective(timesteps=only, schedule=learning.objective.schedule)
+                    objective = Objective(timesteps=only, schedule=run.objective.schedule)
                     generators = [
                         derived_generator("validation", self.seed, sample.image, timestep)
                         for sample in samples
