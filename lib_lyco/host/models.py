@@ -52,33 +52,33 @@ def read_model(model: nn.Module) -> HostModel:
     """Finds the layers of the host's model: ldm's for SD1 and SD2, sgm's for SDXL, `SD3Inferencer`."""
     family = find_family(model)
     if family is None:
-        return HostModel(None, REFINER if _find(model, "conditioner") else type(model).__name__, {})
+        return HostModel(None, REFINER if find_module(model, "conditioner") else type(model).__name__, {})
     return HostModel(family, TITLES[family], _targets(model, family))
 
 
 def find_family(model: nn.Module) -> Family | None:
     """The family by the parts that only it has; None for SDXL's refiner and everything unknown."""
-    if _find(model, "model.diffusion_model.joint_blocks") is not None:
+    if find_module(model, "model.diffusion_model.joint_blocks") is not None:
         return "sd3"
-    if _find(model, "model.diffusion_model.input_blocks") is None:
+    if find_module(model, "model.diffusion_model.input_blocks") is None:
         return None
-    if _find(model, "conditioner") is not None:
+    if find_module(model, "conditioner") is not None:
         return None if _is_refiner(model) else "sdxl"
-    return "sd2" if _find(model, "cond_stage_model.model.transformer") is not None else "sd1"
+    return "sd2" if find_module(model, "cond_stage_model.model.transformer") is not None else "sd1"
 
 
 def _is_refiner(model: nn.Module) -> bool:
     """Whether its one text encoder is OpenCLIP's, or its top level has the refiner's width."""
-    if _find(model, "conditioner.embedders.0.transformer") is None:
+    if find_module(model, "conditioner.embedders.0.transformer") is None:
         return True
-    conv_in = _find(model, "model.diffusion_model.input_blocks.0.0")
+    conv_in = find_module(model, "model.diffusion_model.input_blocks.0.0")
     weight = getattr(conv_in, "weight", None)
     return isinstance(weight, Tensor) and weight.shape[0] == _REFINER_WIDTH
 
 
 def _targets(model: nn.Module, family: Family) -> Mapping[LayerName, tuple[Target, ...]]:
     table = layer_table(family)
-    roots: _Roots = {component: _find(model, root) for component, root in table.host_roots.items()}
+    roots: _Roots = {component: find_module(model, root) for component, root in table.host_roots.items()}
     targets: dict[LayerName, tuple[Target, ...]] = {}
     for layer in table:
         root = roots[layer.component]
@@ -127,7 +127,7 @@ def _range(share: RowShare | None, parameter: nn.Parameter) -> tuple[int, int] |
 
 def _owner(root: nn.Module, path: str, parameter: str) -> nn.Module | None:
     """The module at the path, or what it wraps, that has the parameter itself."""
-    module = _find(root, path)
+    module = find_module(root, path)
     while module is not None:
         if isinstance(getattr(module, parameter, None), nn.Parameter):
             return module
@@ -135,7 +135,7 @@ def _owner(root: nn.Module, path: str, parameter: str) -> nn.Module | None:
     return None
 
 
-def _find(module: nn.Module, path: str) -> nn.Module | None:
+def find_module(module: nn.Module, path: str) -> nn.Module | None:
     """The module at a dotted path, through the host's wrappers; None if there is none."""
     found: nn.Module | None = module
     for name in path.split(".") if path else ():
