@@ -13,7 +13,20 @@ _GUESSES = ("cp932", "gb18030", "cp1252")
 
 
 def read_caption(path: Path, all_lines: bool = False) -> str:
-    """The first line of a caption file (UTF-8, or UTF-16 with its byte-order mark), or all but empty ones.
+    """The first line of a caption file, or all but empty ones.
+
+    Raises:
+        DataError: The file cannot be read or is in another encoding.
+    """
+    text = read_text(path)
+    if not text.strip():
+        return ""
+    lines = [line.strip() for line in text.splitlines()]
+    return "\n".join(line for line in lines if line) if all_lines else lines[0]
+
+
+def read_text(path: Path) -> str:
+    """All that stands in a caption file: UTF-8, or UTF-16 with its byte-order mark.
 
     Raises:
         DataError: The file cannot be read or is in another encoding.
@@ -36,10 +49,7 @@ def read_caption(path: Path, all_lines: bool = False) -> str:
         raise DataError(
             "A caption file is not text.", where=str(path), got="zero bytes", expected="UTF-8 text"
         )
-    if not text.strip():
-        return ""
-    lines = [line.strip() for line in text.splitlines()]
-    return "\n".join(line for line in lines if line) if all_lines else lines[0]
+    return text
 
 
 def _likely_encoding(raw: bytes) -> str:

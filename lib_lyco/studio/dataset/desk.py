@@ -1,0 +1,172 @@
+"""The folders that pages look at: what is in them, and every change of them, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from lib_lyco.errors import ConfigError
+from lib_lyco.studio.dataset.duplicates import doubles_json, find_doubles
+from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
+from lib_lyco.studio.dataset.history import History, Step
+from lib_lyco.studio.dataset.job import Job, Jobs
+from lib_lyco.studio.dataset.listing import Headers, Listing, Picture, read_listing, view_config
+from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks
+from lib_lyco.studio.dataset.tagger import Tagger, Wish
+from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
+from lib_lyco.studio.dataset.tags import ChangeLine
+from lib_lyco.studio.dataset.thumbnails import Thumbnails
+from lib_lyco.studio.rights import Rights
+from lib_lyco.train.data.image import parse_colour
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page looks at: a folder, with the options that decide what becomes of its images."""
+
+    folder: Path
+    values: Mapping[str, Any]
+
+
+class DatasetDesk:
+    """Reads and changes folders of images.
+
+    Args:
+        rights: Which of them may be read and written.
+        data: A folder of ours: thumbnails, histories, uploads.
+        taggers: What can look at images, asked each time.
+    """
+
+    def __init__(self, rights: Rights, data: Path, taggers: Callable[[], Sequence[Tagger]]) -> None:
+        self.thumbnails = Thumbnails(data / "thumbnails")
+        self.uploads = data / "images"
+        self.jobs = Jobs()
+        self.rights = rights
+        self._histories = data / "history"
+        self._taggers = taggers
+        self._headers = Headers()
+        self._lock = RLock()
+
+    def view(self, folder: str, values: Mapping[str, Any]) -> View:
+        """The view of a folder.
+
+        Raises:
+            ConfigError: No folder is named.
+            LycoError: It may not be read.
+        """
+        if not folder.strip():
+            raise ConfigError(
+                "There are no images to look at.", where="images", remedy="Name a folder of images."
+            )
+        return View(self.rights.demand_path(folder.strip()), values)
+
+    def listing(self, view: View) -> Listing:
+        """What is in a folder now. Raises as `read_listing`."""
+        config = view_config(view.folder, view.values)
+        if config.mask_folder:
+            self.rights.demand_path(config.mask_folder)
+        return read_listing(config, self._headers)
+
+    def history(self, view: View) -> History:
+        """The steps of a folder, for reading."""
+        return History(view.folder, self._histories)
+
+    def change(self, view: View, names: Sequence[str], change: ChangeLine, label: str) -> list[str]:
+        """Changes captions; the names of those that cannot be read come back.
+
+        Raises:
+            LycoError: The folder may not be written, or a file cannot be.
+        """
+        with self._lock:
+            listing = self.listing(view)
+            step, skipped = caption_step(listing, listing.chosen(names), change, label)
+            self._do(view, step)
+            return skipped
+
+    def write(self, view: View, name: str, text: str) -> None:
+        """Writes one caption anew. Raises as `change`."""
+        with self._lock:
+            (picture,) = self.listing(view).chosen([name])
+            self._do(view, text_step(picture, text))
+
+    def exclude(self, view: View, names: Sequence[str], excluded: bool) -> None:
+        """Puts images aside, or takes them back. Raises as `change`."""
+        with self._lock:
+            listing = self.listing(view)
+            self._do(view, exclusion_step(listing.chosen(names), listing, excluded))
+
+    def undo(self, view: View) -> None:
+        """Takes the last change back. Raises as `History.undo`."""
+        with self._lock:
+            self.rights.demand_path(view.folder, "images")
+            self.history(view).undo()
+
+    def redo(self, view: View) -> None:
+        """Makes it again. Raises as `History.undo`."""
+        with self._lock:
+            self.rights.demand_path(view.folder, "images")
+            self.history(view).redo()
+
+    def make_masks(self, view: View, names: Sequence[str]) -> tuple[Path, int, int]:
+        """Makes masks of alpha channels: their folder, how many were made, and how many were there.
+
+        Raises:
+            LycoError: The folder may not be written, or a file cannot be.
+        """
+        listing = self.listing(View(view.folder, {**view.values, "mask_folder": ""}))
+        named = str(view.values.get("mask_folder", "")).strip()
+        folder = self.rights.demand_path(named or default_mask_folder(view.folder), "mask_folder")
+        return folder, *make_masks(listing.chosen(names), folder)
+
+    def find_doubles(self, view: View) -> Job:
+        """Begins to look for images that are there twice. Raises DataError if another job runs."""
+        pictures = [picture for picture in self.listing(view).used if picture.record is not None]
+        background = parse_colour(view_config(view.folder, view.values).background)
+
+        def thumbnail(picture: Picture) -> bytes:
+            return self.thumbnails.read(picture.path, picture.key, background)
+
+        return self.jobs.start(
+            Job("duplicates", len(pictures)),
+            lambda job: doubles_json(find_doubles(pictures, thumbnail, job.goes_on)),
+        )
+
+    @property
+    def taggers(self) -> Sequence[Tagger]:
+        """What can look at images here, also what cannot be used now."""
+        return self._taggers()
+
+    def tag(self, view: View, names: Sequence[str], tagger_id: str, wish: Wish) -> Job:
+        """Begins to make captions.
+
+        Raises:
+            ConfigError: There is no such tagger, or it cannot be used.
+            LycoError: The folder may not be written, or another job runs.
+        """
+        self.rights.demand_path(view.folder, "images")
+        tagger = next((one for one in self.taggers if one.id == tagger_id), None)
+        if tagger is None or tagger.problem:
+            raise ConfigError("This tagger cannot be used.", got=tagger.problem if tagger else tagger_id)
+        listing = self.listing(view)
+        pictures = [picture for picture in listing.chosen(names) if picture.record is not None]
+        captions = Captions(wish, listing.grammar, lambda step: self._keep(view, step))
+        return self.jobs.start(
+            Job("captions", len(pictures)), lambda job: tag_pictures(job, tagger, pictures, captions)
+        )
+
+    def _keep(self, view: View, step: Step) -> None:
+        with self._lock:
+            self._do(view, step)
+
+    def _do(self, view: View, step: Step) -> None:
+        self.rights.demand_path(view.folder, "images")
+        self.history(view).do(step)
+
+
+def same_captions(listing: Listing, names: Iterable[str]) -> list[Picture]:
+    """The images whose captions are in the same files as those of some."""
+    files = {listing.pictures[name].caption_file for name in names if name in listing.pictures}
+    return [picture for picture in listing.pictures.values() if picture.caption_file in files]

@@ -1,0 +1,1 @@
+"""What the training tab does with images and captions."""

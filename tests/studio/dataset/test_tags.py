@@ -1,0 +1,63 @@
+"""Tags of captions, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib_lyco.errors import ConfigError
+from lib_lyco.studio.dataset.actions import edit_of
+from lib_lyco.studio.dataset.tags import Grammar, frequencies
+
+PLAIN = Grammar()
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "line", "wanted"),
+    [
+        ("add", {"tags": ["smile", "hat"]}, "1girl, hat", "1girl, hat, smile"),
+        ("add_front", {"tags": ["smile", "hat"]}, "1girl, hat", "smile, 1girl, hat"),
+        ("remove", {"tags": ["hat", "cat"]}, "hat, 1girl, red hat", "1girl, red hat"),
+        ("replace", {"old": "hat", "tags": ["cap", "1girl"]}, "1girl, hat, sky", "1girl, cap, sky"),
+        ("replace", {"old": "hat", "tags": []}, "1girl, hat", "1girl"),
+        ("trigger", {"tags": ["sks"]}, "1girl, sks, hat", "sks, 1girl, hat"),
+        ("trigger", {"tags": ["sks"]}, "", "sks"),
+        ("dedupe", {}, "Hat, 1girl, hat, HAT", "Hat, 1girl"),
+        ("find", {"find": "red hat", "with": "blue cap"}, "a red hats, red hat", "a blue caps, blue cap"),
+        ("remove", {"tags": ["none"]}, "kept ,as it,is", "kept ,as it,is"),
+    ],
+)
+def test_actions(action: str, body: dict[str, object], line: str, wanted: str) -> None:
+    change, label = edit_of(action, body, PLAIN)
+    assert change(line) == wanted
+    assert label
+
+
+def test_sorting_leaves_kept_tags_in_front() -> None:
+    assert edit_of("sort", {}, PLAIN, kept=1)[0]("zed, sky, Arm, cat") == "zed, Arm, cat, sky"
+
+
+@pytest.mark.parametrize("body", [{}, {"tags": [" "]}, {"tags": "hat"}, {"tags": [3]}])
+def test_actions_without_tags_are_refused(body: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        edit_of("add", body, PLAIN)
+    with pytest.raises(ConfigError):
+        edit_of("explode", {}, PLAIN)
+
+
+def test_first_line_alone_is_a_caption_unless_all_are() -> None:
+    change, _ = edit_of("add", {"tags": ["x"]}, PLAIN)
+    text = "a, b\n\nc\n"
+    assert PLAIN.changed(text, change) == "a, b, x\n\nc"
+    assert Grammar(all_lines=True).changed(text, change) == "a, b, x\n\nc, x"
+
+
+def test_brackets_stay_together_where_they_weigh() -> None:
+    line = "(red hat, cat:1.2), sky"
+    assert Grammar(weighted=True).split(line) == ["(red hat, cat:1.2)", "sky"]
+    assert PLAIN.split(line) == ["(red hat", "cat:1.2)", "sky"]
+    assert Grammar(separator="|").join(["a", "b"]) == "a| b"
+
+
+def test_frequencies_by_hand() -> None:
+    captions = [["cat", "hat", "cat"], ["cat"], ["sky", "hat"], []]
+    assert frequencies(captions) == [("cat", 2), ("hat", 2), ("sky", 1)]
