@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from lib_lyco.train.events import (
     Validated,
 )
 
+_RECOVERED = "recovered"
 _TOLD = (Saved, Paused, Resumed, Recovered, Sampled, NotSampled, Finished, Failed)
 
 
@@ -78,6 +80,8 @@ class JsonLines:
         row = _row(event)
         if row is None:
             return
+        if isinstance(event, Recovered):
+            self._go_back_to(event.back_to)
         self._rows.append(row)
         if isinstance(event, Step) or self._begun or self._path.is_file():
             # the next save tells of a full disk, and waits; until then rows wait too
@@ -86,6 +90,13 @@ class JsonLines:
 
     def close(self) -> None:
         """Every row is in the file already."""
+
+    def _go_back_to(self, step: int) -> None:
+        """Drops what was told of the steps that are made again."""
+        rows = [*(_rows(self._path) if self._begun else ()), *self._rows]
+        kept = [row for row in rows if int(row["step"]) <= step or row.get("event") == _RECOVERED]
+        if len(kept) < len(rows):
+            self._rows, self._begun = kept, False
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,11 +145,15 @@ class TensorBoard:
             MissingPackageError: tensorboard is not installed.
         """
         module = _imported("torch.utils.tensorboard", "tensorboard")
-        # what an earlier part of the run logged after the step it is resumed from is hidden
-        self._writer = module.SummaryWriter(str(folder), purge_step=first_step + 1)
+        self._open = partial(module.SummaryWriter, str(folder))
+        # what an earlier part of the run logged after the step it goes on from is hidden
+        self._writer = self._open(purge_step=first_step + 1)
 
     def add(self, event: Event) -> None:
         """Keeps numbers."""
+        if isinstance(event, Recovered):
+            self._writer.close()
+            self._writer = self._open(purge_step=event.back_to + 1)
         for name, value in figures(event).items():
             assert isinstance(event, Step | Validated)
             self._writer.add_scalar(name, value, event.step)

@@ -127,6 +127,7 @@ class _Loop:
             active=run.world.writes,
         )
         self._stopping = False
+        self._first = self._writer.snapshot()
 
     def events(self) -> Iterator[Event]:
         run, progress, writer = self._run, self._progress, self._writer
@@ -172,7 +173,8 @@ class _Loop:
         batches = plan.order.epoch(epoch)[done * plan.accumulation :]
         # each twice, and only when it is its turn: an epoch may have millions of samples
         ahead = (share for batch in batches if (share := run.world.share(batch)))
-        encoded = self._learning.latents.batches(ahead)
+        latents = self._learning.latents
+        encoded = latents.batches(ahead)
         for start in range(0, len(batches), plan.accumulation):
             yield from self._answer(run.world.agreed(self._control.take()))
             if self._stopping or progress.over:
@@ -185,6 +187,8 @@ class _Loop:
                 return
             yield from self._writer.due()
             yield from self._look()
+            if self._learning.latents is not latents:
+                return
 
     def _answer(self, asked: Asked) -> Iterator[Event]:
         """Does what is asked from outside."""
@@ -231,12 +235,14 @@ class _Loop:
     def _step(self, group: Sequence[Sequence[Sample]], mine: MicroBatches) -> Iterator[Event]:
         """One update; or, if that cannot be, a way to go on from an earlier step."""
         while True:
-            before = self._progress.step
+            before, latents = self._progress.step, self._learning.latents
             try:
                 yield self._update(group, mine)
                 return
             except _Unmade as unmade:
                 yield self._recovered(unmade, group)
+            if self._learning.latents is not latents:
+                yield from self._prepare()
             if self._progress.step != before:
                 return
 
@@ -264,7 +270,7 @@ class _Loop:
             world.add_up_gradients(_parameters(learning))
             rates = learning.optimisation.learning_rates(progress.step)
             progress.whole = False  # an interrupt in here leaves some weights updated and others not
-            updated = learning.optimisation.step(progress.step)
+            updated = self._updated()
             if not updated and not learning.optimisation.tolerates_overflow:
                 progress.whole = True
                 raise _Unmade("not finite", "A gradient is not finite.")
@@ -274,41 +280,56 @@ class _Loop:
             learning.network.end_step()
         return progress.made_step(loss, rates, updated)
 
+    def _updated(self) -> bool:
+        """The optimiser's update; False if a gradient is not finite and it has not seen it.
+
+        Raises:
+            _Unmade: There is not enough memory for it; some weights may be updated and others not.
+        """
+        short, updated = "", True
+        try:
+            updated = self._learning.optimisation.step(self._progress.step)
+        except OUT_OF_MEMORY as error:
+            short = str(error) or type(error).__name__
+        (any_short,) = self._run.world.sums(float(bool(short)))
+        if any_short:
+            raise _Unmade("memory", short)
+        return updated
+
     def _recovered(self, unmade: _Unmade, group: Sequence[Sequence[Sample]]) -> Recovered:
         """Goes back to the last good weights and makes the next change that may help.
 
         Raises:
-            TrainingError: There is none left, or no good weights.
+            TrainingError: There is none left.
         """
         progress, failed_at = self._progress, self._progress.step + 1
         images = {self._run.plan.records[sample.image].path.name for batch in group for sample in batch}
         names = tuple(sorted(images))
         largest = max(len(batch) for batch in group)
         change = self._run.recovery.change(unmade.trouble, self._learning, largest)
-        if change is None or not self._back_to_good_weights():
+        if change is None:
             raise _unmade_error(unmade, failed_at, names)
+        self._back_to_good_weights()
         change = replace(change, step=progress.step + 1)
         progress.changes += (change,)
         self._learning = changed(self._learning, [change])
         return Recovered(failed_at, unmade.what, names, progress.step, str(change))
 
-    def _back_to_good_weights(self) -> bool:
-        """Puts network and optimiser on the last step whose weights are whole and finite."""
+    def _back_to_good_weights(self) -> None:
+        """Puts network and optimiser on the last step on record whose weights are whole and finite; it may
+        be the one before the first."""
         learning, progress = self._learning, self._progress
         for parameter in _parameters(learning):
             parameter.grad = None
         if progress.whole and all(bool(one.isfinite().all()) for one in learning.network.state().values()):
-            return True
+            return
         self._run.world.meet()
-        state = self._run.saving.states.newest()
-        if state is None:
-            return False
+        state = self._run.saving.states.newest_since(self._first)
         learning.network.load(state.network)
         learning.optimisation.load(state.optimisation)
         if self._run.saving.average:
             self._run.saving.average.load(state.average)
         progress.go_back_to(state)
-        return True
 
 
 def _parameters(learning: Learning) -> list[nn.Parameter]:

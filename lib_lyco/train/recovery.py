@@ -5,7 +5,8 @@ a resumed run goes on in the same way.
 
 Losses or gradients that are not finite: fp16's loss scale is lowered first (see `optim.LossScaler`); then
 bf16 instead of fp16; then fp32, if the model is loaded in it. Memory: gradient checkpointing, which changes
-no result; then fewer samples in one pass, whose gradients add up to the same but for rounding.
+no result; then latents and conds made once before the steps, and fewer samples in one pass, whose gradients
+add up, which both change no more than the rounding.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
 class Change:
     """One thing that a run does otherwise than its config says."""
 
-    option: Literal["precision", "gradient_checkpointing", "pass_size"]
+    option: Literal["precision", "gradient_checkpointing", "caches", "pass_size"]
     value: str | int
     step: int = 0
     """From which step on."""
@@ -37,6 +38,7 @@ class Change:
         return {
             "precision": f"computes in {self.value}",
             "gradient_checkpointing": "gradient checkpointing",
+            "caches": "latents and conds kept in memory",
             "pass_size": f"at most {self.value} samples in one pass",
         }[self.option]
 
@@ -64,6 +66,8 @@ class Recovery:
 def _less_memory(learning: Learning, largest: int) -> Change | None:
     if not learning.gradient_checkpointing:
         return Change("gradient_checkpointing", 1)
+    if learning.latents.kept() or learning.texts.kept():
+        return Change("caches", 1)
     size = learning.pass_size or largest
     return Change("pass_size", -(-size // 2)) if size > 1 else None
 
@@ -90,6 +94,9 @@ def changed(learning: Learning, changes: Sequence[Change]) -> Learning:
         elif change.option == "gradient_checkpointing":
             learning.model.set_gradient_checkpointing(True)
             learning = replace(learning, gradient_checkpointing=True)
+        elif change.option == "caches":
+            latents, texts = learning.latents.kept(), learning.texts.kept()
+            learning = replace(learning, latents=latents or learning.latents, texts=texts or learning.texts)
         else:
             learning = replace(learning, pass_size=int(change.value))
     return learning

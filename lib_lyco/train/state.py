@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,14 @@ class StateStore:
         with suppress(OSError):
             self._path(step).unlink(missing_ok=True)
 
-    def newest(self) -> State | None:
-        """The state written last in the folder; None if there is none of this name.
-
-        Raises:
-            ConfigError: It is one of another run.
-            FileError: It is damaged.
-        """
-        return self.find(AUTO)
+    def newest_since(self, first: State) -> State:
+        """The state that a run wrote last; the one it began with if it has written none, or it is gone."""
+        newest = None
+        with suppress(ConfigError, FileError):  # of another run of this name, or damaged
+            newest = self.find(AUTO)
+        if newest is None or newest.started_at != first.started_at or newest.step < first.step:
+            return deepcopy(first)  # an optimiser goes on in the very tensors it is given
+        return newest
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{self.name}-step{step:08d}{_EXTENSION}"

@@ -72,6 +72,10 @@ class Texts:
         self._folder = folder
         self._fingerprint = encoding.fingerprint() if folder is not None and self._keep else b""
 
+    def kept(self) -> Texts | None:
+        """The same, but conds that may come again are kept in memory; None if they are, or cannot be."""
+        return None if self._keep or self._learning else Texts(self._encoding, learning=False)
+
     def of(self, texts: Sequence[str]) -> Cond:
         """The conds of fixed texts; see `conds`."""
         return self.conds([Caption(text, text) for text in texts])

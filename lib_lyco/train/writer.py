@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
+
+from torch import Tensor
 
 from lib_lyco.errors import FileError, LycoError
 from lib_lyco.train.average import Average
@@ -18,6 +20,7 @@ from lib_lyco.train.save import Saver, epoch_suffix, step_suffix
 from lib_lyco.train.save_rules import Due, Last, SaveRules
 from lib_lyco.train.state import State, StateStore
 from lib_lyco.train.step import Learning
+from lib_lyco.train.tree import flattened, rebuilt
 
 LOOK_AGAIN = 5.0
 """Seconds between two tries to write what could not be written."""
@@ -102,12 +105,13 @@ class Writer:
         """
         if self.progress.step == 0 or not self.active:
             return None
-        try:
+        saved = None
+        # the state also where no file can be made of it: its base model may be gone
+        with suppress(LycoError, RuntimeError, OSError, MemoryError):
             saved = self._write(step_suffix(self.progress.step))
+        with suppress(LycoError, RuntimeError, OSError, MemoryError):
             if self.progress.whole:
                 self.saving.states.save(self._state(), end=True)
-        except (LycoError, RuntimeError, OSError, MemoryError):
-            return None
         return saved
 
     def patiently(self, write: Callable[[], _T]) -> Generator[Event, None, _T]:
@@ -174,6 +178,17 @@ class Writer:
             changes=progress.changes,
         )
 
+    def snapshot(self) -> State:
+        """The state as it is now, whatever becomes of the weights; it lies on the CPU."""
+        state = self._state()
+        tree, tensors = flattened(state.optimisation, "")
+        return replace(
+            state,
+            network=_copied(state.network),
+            optimisation=rebuilt(tree, _copied(tensors)),
+            average=_copied(state.average),
+        )
+
     def _remove_older(self, due: Due) -> None:
         if not self.active:
             return
@@ -186,6 +201,10 @@ class Writer:
         if state is not None:
             ends = self.learning.plan.epoch_ends
             saving.states.remove(ends[state.number - 1] if state.reason == "epoch" else state.number)
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def _suffix(due: Due) -> str:

@@ -13,7 +13,8 @@ import pytest
 
 from lib_lyco.errors import ConfigError, MissingPackageError
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.events import Step
+from lib_lyco.train.events import Recovered, Step
+from lib_lyco.train.log import JsonLines
 from tests.train.test_resume import stopped_at
 from tests.train.test_run import run
 
@@ -58,6 +59,20 @@ def test_resumed_run_goes_on_in_the_same_log(make_config: Make) -> None:
 def steps_of_whole(make_config: Make) -> list[tuple[int, float]]:
     events = run(make_config(name="whole"))
     return [(event.step, event.loss) for event in events if isinstance(event, Step)]
+
+
+def test_log_goes_back_with_the_run(tmp_path: Path) -> None:
+    def step(number: int, loss: float) -> Step:
+        return Step(number, 4, 1, loss, loss, {"unet": 1e-4}, 1.0, 1.0)
+
+    log = JsonLines(tmp_path / "steps.jsonl", first_step=0)
+    back = Recovered(4, "out of memory", (), 1, "gradient checkpointing")
+    for event in (*(step(number, 1.0) for number in (1, 2, 3)), back, back, step(2, 2.0), step(3, 2.0)):
+        log.add(event)
+    lines = (tmp_path / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    assert steps(found) == [(1, 1.0), (2, 2.0), (3, 2.0)]
+    assert [row["step"] for row in found if row.get("event") == "recovered"] == [4, 4]
 
 
 def test_folder_of_logs_may_be_chosen(make_config: Make, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from lib_lyco.models.base import Cond, SizeCond
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Event, Failed, Finished, Recovered, Step
+from lib_lyco.train.optim import Optimisation
 from lib_lyco.train.run import train
 from tests.train.test_run import clock, equal, final_file, iterate, load_trained, run
 from tests.train.tiny import TinyModel
@@ -41,9 +42,12 @@ class NeedsFp32(TinyModel):
 class Small(TinyModel):
     """Has no memory for more than so many samples, or none without gradient checkpointing."""
 
-    def __init__(self, samples: int = 99, checkpointed: bool = False, from_call: int = 1) -> None:
+    def __init__(
+        self, samples: int = 99, checkpointed: bool = False, from_call: int = 1, until_call: int = 10**9
+    ) -> None:
         super().__init__()
-        self.samples, self.checkpointed, self.from_call = samples, checkpointed, from_call
+        self.samples, self.checkpointed = samples, checkpointed
+        self.from_call, self.until_call = from_call, until_call
         self.calls, self.checkpointing = 0, False
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
@@ -53,7 +57,7 @@ class Small(TinyModel):
     def predict(self, noisy: Tensor, timesteps: Tensor, cond: Cond, size: SizeCond | None = None) -> Tensor:
         self.calls += 1
         full = len(noisy) > self.samples or (self.checkpointed and not self.checkpointing)
-        if full and self.calls >= self.from_call:
+        if full and self.from_call <= self.calls < self.until_call:
             raise torch.cuda.OutOfMemoryError("out of memory")
         return super().predict(noisy, timesteps, cond, size)
 
@@ -118,6 +122,61 @@ def test_gradient_checkpointing_comes_first_and_changes_no_bit(make_config: Make
     assert (event.step, event.change) == (call, "gradient checkpointing")
     assert equal(load_file(final_file(config)), base)
     assert changes_told(config) == [[call, "gradient checkpointing"]]
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Lets the optimiser run out of memory in the middle of one of its updates."""
+    calls = 0
+    step = Optimisation.step
+
+    def failing(optimisation: Optimisation, number: int) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls != at:
+            return step(optimisation, number)
+        with torch.no_grad():
+            optimisation.parameters[0].add_(1.0)
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(Optimisation, "step", failing)
+
+
+@pytest.mark.parametrize(("call", "back_to"), [(1, 0), (2, 0), (4, 2)])
+def test_memory_lacking_in_an_update_goes_back_to_whole_weights(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, call: int, back_to: int
+) -> None:
+    config = make_config(save_every_n_steps=2, ema_decay=0.9)
+    base = load_trained(config)
+    later = list[Event]()
+    with monkeypatch.context() as patched:
+        fail_once(patched, call)
+        # the older run's states lie there still; none of them is this run's
+        iterate(train(config, TinyModel(), clock=lambda: clock() + 60), later)
+    (event,) = recovered(later)
+    assert (event.step, event.back_to, event.change) == (call, back_to, "gradient checkpointing")
+    assert equal(load_file(final_file(config)), base)
+
+
+def test_second_remedy_is_to_encode_before_the_steps(make_config: Make) -> None:
+    class Counting(Small):
+        encoded = 0
+
+        def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+            self.encoded += len(images)
+            return super().encode_images(images, generator)
+
+    config = make_config(epochs=2, latent_cache="off", text_cache="off", te_learning_rate=0.0)
+    base = load_trained(config.replaced(name="base"))
+    model = Counting(samples=0, until_call=3)
+    events = run(config, model)
+    changes = [event.change for event in recovered(events)]
+    assert changes == ["gradient checkpointing", "latents and conds kept in memory"]
+    kinds = [type(event).__name__ for event in events]
+    assert kinds[kinds.index("Recovered") :][:6] == ["Recovered"] * 2 + ["Caching"] * 3 + ["Step"]
+    assert model.encoded == 1 + 3  # the batch that did not fit, then each image once
+    trained = load_file(final_file(config))
+    for name, tensor in base.items():
+        torch.testing.assert_close(trained[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_then_fewer_samples_in_a_pass_with_the_same_steps(make_config: Make) -> None:

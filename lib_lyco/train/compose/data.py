@@ -56,7 +56,7 @@ def make_latents(config: TrainConfig, model: BaseModel, source: ImageSource, wor
     """
     encode = ImageEncoder(model, DTYPES[config.vae_precision])
     if config.latent_cache == "off":
-        return FreshLatents(source, encode, config.workers)
+        return FreshLatents(source, encode, config.workers, world)
     reason = next((by for record in source.records if (by := record.subset.fresh_by)), "")
     if reason:
         raise not_kept(reason, config.latent_cache)

@@ -67,14 +67,22 @@ class LatentSource(Protocol):
         ahead."""
         ...
 
+    def kept(self) -> LatentSource | None:
+        """The same latents, encoded once before the first batch; None if they are so already, or images
+        are new each time."""
+        ...
+
 
 class FreshLatents:
     """Encodes every sample when it is needed; images are read and cropped ahead by the workers."""
 
-    def __init__(self, source: ImageSource, encode: Encode, workers: int = 0) -> None:
+    def __init__(
+        self, source: ImageSource, encode: Encode, workers: int = 0, world: World | None = None
+    ) -> None:
         self._source = source
         self._encode = encode
         self._workers = workers
+        self._world = world or World()
 
     def prepare(self) -> Iterator[tuple[int, int]]:
         return iter(())
@@ -82,6 +90,12 @@ class FreshLatents:
     def batches(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Encoded]:
         for pixels, mask in ordered_map(self._pixels, batches, self._workers):
             yield Encoded(encoded(self._encode, pixels), mask)
+
+    def kept(self) -> LatentSource | None:
+        if _changing(self._source):
+            return None
+        settings = CacheSettings(workers=self._workers, world=self._world)
+        return CachedLatents(self._source, self._encode, settings)
 
     def _pixels(self, batch: Sequence[Sample]) -> tuple[Tensor, Tensor | None]:
         return stacked([self._sample(sample) for sample in batch])
@@ -128,7 +142,7 @@ class CachedLatents:
     """
 
     def __init__(self, source: ImageSource, encode: Encode, settings: CacheSettings | None = None) -> None:
-        assert not any(record.subset.fresh_by for record in source.records), "these cannot be encoded once"
+        assert not _changing(source), "these cannot be encoded once"
         self._source = source
         self._encode = encode
         self._settings = settings or CacheSettings()
@@ -169,6 +183,9 @@ class CachedLatents:
         workers = self._settings.workers if self._files else 0
         for latents, mask in ordered_map(self._batch, batches, workers):
             yield Encoded(latents, mask)
+
+    def kept(self) -> None:
+        return None
 
     def _batch(self, batch: Sequence[Sample]) -> tuple[Tensor, Tensor | None]:
         return stacked([self._sample(sample) for sample in batch])
@@ -227,6 +244,11 @@ class CachedLatents:
         for path in source.files(index):
             digest.update(hashlib.blake2b(_bytes(path)).digest())
         return folder / f"{digest.hexdigest()}.safetensors"
+
+
+def _changing(source: ImageSource) -> bool:
+    """Whether images are new each time."""
+    return any(record.subset.fresh_by for record in source.records)
 
 
 def _bytes(path: Path) -> bytes:

@@ -24,8 +24,8 @@ class FailureOptions:
     on_out_of_memory: str = option(
         "recover",
         "failures",
-        "Too little memory for a step: gradient checkpointing, then fewer samples in one pass, with equal "
-        "steps (told, and noted in the files); or stop.",
+        "Too little memory for a step: gradient checkpointing, then latents and conds kept in memory, then "
+        "fewer samples in one pass, with equal steps (told, and noted in the files); or stop.",
         choices=_CHOICES,
         free=True,
     )
