@@ -17,6 +17,7 @@ from lib_lyco.errors import LycoError
 COMMANDS: Mapping[str, str] = {
     "demo": "train networks on photographs with the small model that comes along, and show the pictures",
     "train": "train a network on a folder of images",
+    "ui": "the training tab in a browser, without a WebUI",
     "plan": "tell what a training will be, before it: images, steps, rates, sizes, memory, mistakes",
     "import": "make a config of a script, a command line or a file written for sd-scripts or kohya_ss",
     "generate": "draw pictures from a prompt with network tags",

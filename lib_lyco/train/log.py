@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -43,15 +43,30 @@ class Log(Protocol):
 
 
 def logged(events: Iterable[Event], logs: Sequence[Log]) -> Iterator[Event]:
-    """The same events, each kept by the logs before it is handed on."""
+    """The same events, each kept by the logs before it is handed on; what is thrown in reaches the run."""
+    run = iter(events)
+    go_on = partial(next, run, None)
     try:
-        for event in events:
+        while (event := go_on()) is not None:
             for log in logs:
                 log.add(event)
-            yield event
+            go_on = partial(next, run, None)
+            try:
+                yield event
+            except Exception as error:
+                if not isinstance(run, Generator):
+                    raise
+                go_on = partial(_thrown, run, error)
     finally:
         for log in logs:
             log.close()
+
+
+def _thrown(run: Generator[Event], error: Exception) -> Event | None:
+    try:
+        return run.throw(error)
+    except StopIteration:
+        return None
 
 
 def run_folder(root: Path, prefix: str, started_at: float) -> Path:
@@ -77,7 +92,7 @@ class JsonLines:
 
     def add(self, event: Event) -> None:
         """Keeps steps, validation and everything told; nothing is written before the first step."""
-        row = _row(event)
+        row = event_line(event)
         if row is None:
             return
         if isinstance(event, Recovered):
@@ -115,7 +130,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _row(event: Event) -> dict[str, Any] | None:
+def event_line(event: Event) -> dict[str, Any] | None:
+    """What one line says of an event; None if nothing."""
     if isinstance(event, Step):
         return {
             "step": event.step,

@@ -18,6 +18,8 @@ class Ask:
     """The JSON object of a POST."""
     upload: Path | None = None
     """The file that a POST to an `upload` route carries; it is gone after the answer."""
+    is_local: bool = True
+    """Whether it comes from this machine, as far as can be seen."""
 
 
 @dataclass(frozen=True)

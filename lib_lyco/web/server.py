@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -20,10 +21,12 @@ from starlette.concurrency import run_in_threadpool
 from lib_lyco.errors import LycoError, NetworkNotFoundError, one_line
 from lib_lyco.web.route import Answer, Ask, Content, Route
 
-LOGIN_CHECK = "/login_check"
-"""gradio's own route: refuses whoever is not logged in, where a login is asked for."""
+LOGIN_CHECKS = ("/login_check", "/gradio_api/login_check")
+"""gradio's own route, before its version 5 and since: refuses whoever is not logged in, where a login is
+asked for."""
 MAX_UPLOAD = 4 << 30
 """Bytes: more pictures than anyone trains on are refused before they fill the disk."""
+_THIS_MACHINE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 Allows = Callable[[str], bool]
 """Whether a site, as `https://its.name`, may send what changes something."""
@@ -77,7 +80,11 @@ def add_routes(server: Server, routes: Sequence[Route], allows: Allows = lambda 
 
 
 def _login_checks(server: Server) -> list[Any]:
-    return [route.endpoint for route in server.routes if getattr(route, "path", None) == LOGIN_CHECK]
+    routes = list(server.routes)
+    # the newest FastAPI keeps the routes of a router together
+    routers = [getattr(route, "original_router", None) for route in routes]
+    routes += [route for router in routers for route in getattr(router, "routes", ())]
+    return [route.endpoint for route in routes if getattr(route, "path", None) in LOGIN_CHECKS]
 
 
 def _endpoint(route: Route, allows: Allows) -> Callable[..., Any]:
@@ -88,7 +95,7 @@ def _endpoint(route: Route, allows: Allows) -> Callable[..., Any]:
 
 def _reader(answer: Answer) -> Callable[..., Response]:
     def read(request: Request) -> Response:
-        return _respond(answer, Ask(_given(request)))
+        return _respond(answer, _ask(request))
 
     return read
 
@@ -97,7 +104,7 @@ def _writer(answer: Answer, allows: Allows) -> Callable[..., Response]:
     def write(request: Request, body: dict[str, Any]) -> Response:
         if not is_from_here(request.headers, allows):
             return _refused()
-        return _respond(answer, Ask(_given(request), body))
+        return _respond(answer, replace(_ask(request), body=body))
 
     return write
 
@@ -114,7 +121,7 @@ def _receiver(answer: Answer, allows: Allows) -> Callable[..., Awaitable[Respons
                     if size > MAX_UPLOAD:
                         return _json(413, {"detail": f"The file is larger than {MAX_UPLOAD >> 30} GB."})
                     file.write(chunk)
-            return await run_in_threadpool(_respond, answer, Ask(_given(request), upload=path))
+            return await run_in_threadpool(_respond, answer, replace(_ask(request), upload=path))
 
     return receive
 
@@ -137,8 +144,14 @@ def is_from_here(headers: Mapping[str, str], allows: Allows = lambda origin: Fal
     return urlsplit(origin).netloc.casefold() in {host.casefold() for host in hosts if host}
 
 
-def _given(request: Request) -> dict[str, str]:
-    return {**request.query_params, **request.path_params}
+def _ask(request: Request) -> Ask:
+    return Ask({**request.query_params, **request.path_params}, is_local=_is_local(request))
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the other end is on this machine, and passes on nothing for somebody else."""
+    passed_on = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip"))
+    return request.client is not None and request.client.host in _THIS_MACHINE and not passed_on
 
 
 def _respond(answer: Answer, ask: Ask) -> Response:

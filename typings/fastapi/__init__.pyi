@@ -3,7 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+class _Address:
+    host: str
+    port: int
+
 class Request:
+    client: _Address | None
     headers: Mapping[str, str]
     query_params: Mapping[str, str]
     path_params: dict[str, Any]

@@ -1,0 +1,71 @@
+"""The files of a run, to be removed with it: only those that it wrote itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from lib_lyco.errors import ConfigError
+from lib_lyco.studio.history import read_history
+from lib_lyco.studio.record import Record
+from lib_lyco.studio.store import Store
+from lib_lyco.train.config import TrainConfig
+
+_BESIDE = (".json", ".png", ".preview.png")
+"""Endings of what the page of cards keeps beside a network."""
+
+
+def remove_run(store: Store, record: Record) -> None:
+    """Removes a run and every file that it wrote: networks, states, sample pictures, logs.
+
+    Files that were there before it began, or that another run of the name wrote, stay.
+
+    Raises:
+        ConfigError: There is no such run.
+    """
+    folder = store.place(record.id)
+    try:
+        config = store.config(record.id)
+    except ConfigError:  # damaged: then nobody knows what it wrote
+        config = None
+    if config and record.started and record.kind == "train":
+        for path in written_files(config, folder):
+            with suppress(OSError):
+                if path.stat().st_mtime >= record.started - 1.0:
+                    path.unlink()
+        for path in _logs(config, record.started):
+            shutil.rmtree(path, ignore_errors=True)
+    store.remove(record.id)
+
+
+def written_files(config: TrainConfig, folder: Path) -> Iterator[Path]:
+    """Where files of a run may lie that it told of, and those that belong to them."""
+    history, output = read_history(folder), Path(config.output)
+    for line in history.saved:
+        path = Path(str(line["path"]))
+        suffix = path.stem.removeprefix(config.name)
+        for stem in (path.stem, f"{config.name}-ema{suffix}"):
+            yield path.with_name(f"{stem}.safetensors")
+            yield from (path.with_name(f"{stem}{ending}") for ending in _BESIDE)
+    yield from (Path(str(line["path"])) for line in history.samples)
+    state = re.compile(rf"{re.escape(config.name)}-step\d{{8}}\.state")
+    with suppress(OSError):
+        yield from [path for path in output.iterdir() if state.fullmatch(path.name)]
+
+
+def _logs(config: TrainConfig, started: float) -> list[Path]:
+    """The training's own folders of logs of this run; see `compose.logging`."""
+    root = Path(config.logging_dir) if config.logging_dir else Path(config.output) / "logs"
+    prefix = re.escape(config.log_prefix or f"{config.name}-")
+    named = re.compile(rf"{prefix}\d{{14}}")
+    found = list(root.iterdir()) if root.is_dir() else []
+    return [
+        path
+        for path in found
+        if named.fullmatch(path.name)
+        and (path / "steps.jsonl").is_file()
+        and (path / "steps.jsonl").stat().st_mtime >= started - 1.0
+    ]

@@ -1,0 +1,129 @@
+"""The thread that works on the queue: run after run; a failure ends one run, not the queue."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
+
+from lib_lyco.errors import LycoError
+from lib_lyco.studio.live_run import LiveRun
+from lib_lyco.studio.ownership import Ownership
+from lib_lyco.studio.record import ACTIVE, Record
+from lib_lyco.studio.removal import remove_run
+from lib_lyco.studio.store import Store
+from lib_lyco.studio.workplace import Interrupted
+
+_LOOK_AGAIN = 3.0
+"""Seconds until it looks again whether another program has ended."""
+ENDED = "The program ended while this ran. Again goes on from the last save."
+
+
+class Trains(Protocol):
+    """Makes one run, in whatever way its kind wants."""
+
+    def __call__(self, run: LiveRun) -> None:
+        """
+        Raises:
+            Interrupted: It cannot go on now.
+            Exception: It failed.
+        """
+        ...
+
+
+class Worker:
+    """Works on the runs of a store.
+
+    Args:
+        store: The runs.
+        make: Makes one.
+    """
+
+    def __init__(self, store: Store, make: Trains) -> None:
+        self._store = store
+        self._make = make
+        self._ownership = Ownership(store.folder)
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self.live: LiveRun | None = None
+        """The run that is worked on."""
+
+    def start(self) -> None:
+        """Begins to work, in a thread of its own."""
+        self._own()
+        self._thread = threading.Thread(target=self._work, name="lyco-train", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Has it look at the queue."""
+        with self._wake:
+            self._wake.notify_all()
+
+    def close(self, patience: float = 60.0) -> None:
+        """Ends it: a run saves where it is, as far as it can, and may go on another day."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        if self.live:
+            self.live.control.leave(ENDED)
+        if self._thread:
+            self._thread.join(patience)
+
+    @property
+    def elsewhere(self) -> str:
+        """Why nothing is worked on here: another program does; else ""."""
+        if self._ownership.held:
+            return ""
+        owner = self._ownership.owner()
+        which = f" (process {owner})" if owner else ""
+        return f"Another program{which} works on the runs of this data folder. Use it there, or end it."
+
+    def _work(self) -> None:
+        while not self._closing:
+            record = self._next()
+            if record:
+                self._one(record)
+            else:
+                with self._wake:
+                    if not self._closing:
+                        self._wake.wait(_LOOK_AGAIN)
+        self._ownership.give()
+
+    def _next(self) -> Record | None:
+        if not self._ownership.held and not self._own():
+            return None
+        order = self._store.order()
+        return self._store.record(order[0]) if order else None
+
+    def _own(self) -> bool:
+        """Takes the folder if it is free: what somebody worked on there is worked on by nobody now."""
+        if not self._ownership.take():
+            return False
+        for record in self._store.records():
+            if record.state in ACTIVE:
+                over = replace(record, state="interrupted", phase="", eta=None, message=ENDED)
+                with suppress(LycoError):
+                    self._store.write(over)
+        return True
+
+    def _one(self, record: Record) -> None:
+        try:
+            run = LiveRun(self._store, record)
+        except LycoError:  # discarded just now
+            return
+        self.live = run
+        try:
+            self._make(run)
+            run.end("stopped" if run.stopped else "finished")
+        except Interrupted as interruption:
+            state = "interrupted" if self._closing else "stopped" if interruption.final else "paused"
+            run.end(state, interruption.why)
+        except Exception as error:  # noqa: BLE001  whatever ends a run, the next one has its turn
+            run.fail(error)
+        finally:
+            self.live = None
+        if run.discarded:
+            with suppress(LycoError):
+                remove_run(self._store, run.record)

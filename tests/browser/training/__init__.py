@@ -1,0 +1,1 @@
+"""The training tab in a browser, on `lyco ui`."""
