@@ -99,6 +99,6 @@ def test_run_killed_at_random_moments_ends_as_if_never_killed(tmp_path: Path) ->
     kill_and_resume(tmp_path, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.marathon
 def test_run_killed_a_hundred_times_ends_as_if_never_killed(tmp_path: Path) -> None:
     kill_and_resume(tmp_path, 100)
