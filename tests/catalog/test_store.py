@@ -182,7 +182,7 @@ def test_processes_that_share_an_index_and_are_killed(tmp_path: Path, task: str)
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
