@@ -13,7 +13,7 @@ from lib_lyco.studio.dataset.duplicates import doubles_json, find_doubles
 from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
 from lib_lyco.studio.dataset.history import History, Step
 from lib_lyco.studio.dataset.job import Job, Jobs
-from lib_lyco.studio.dataset.listing import Headers, Listing, Picture, read_listing, view_config
+from lib_lyco.studio.dataset.listing import Listing, Memory, Picture, read_listing, view_config
 from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks
 from lib_lyco.studio.dataset.tagger import Tagger, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
@@ -47,7 +47,7 @@ class DatasetDesk:
         self.rights = rights
         self._histories = data / "history"
         self._taggers = taggers
-        self._headers = Headers()
+        self._memory = Memory()
         self._lock = RLock()
 
     def view(self, folder: str, values: Mapping[str, Any]) -> View:
@@ -68,7 +68,7 @@ class DatasetDesk:
         config = view_config(view.folder, view.values)
         if config.mask_folder:
             self.rights.demand_path(config.mask_folder)
-        return read_listing(config, self._headers)
+        return read_listing(config, self._memory)
 
     def history(self, view: View) -> History:
         """The steps of a folder, for reading."""

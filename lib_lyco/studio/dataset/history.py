@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lib_lyco.files.replacing import replace_file
 
 _KEPT = 100
 """Steps."""
+_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,12 @@ class History:
     @property
     def undoes(self) -> str:
         """What undo would take back; "" if there is nothing."""
-        step = self._read(self._done)
-        return step.label if step else ""
+        return self._label(self._done)
 
     @property
     def redoes(self) -> str:
         """What redo would do again; "" if there is nothing."""
-        step = self._read(self._done + 1)
-        return step.label if step else ""
+        return self._label(self._done + 1)
 
     def do(self, step: Step) -> None:
         """Makes the changes of a step, all or none of them.
@@ -178,18 +177,22 @@ class History:
             self._store.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _failed(self._store, error) from error
-        told = {
-            "label": step.label,
-            "group": step.group,
-            "changes": [_to_json(self._folder, change) for change in step.changes],
-        }
-        replace_file(self._path(number), json.dumps(told).encode("ascii"))
+        head = {"label": step.label, "group": step.group}
+        changes = [_to_json(self._folder, change) for change in step.changes]
+        replace_file(self._path(number), f"{json.dumps(head)}\n{json.dumps(changes)}\n".encode("ascii"))
+
+    def _label(self, number: int) -> str:
+        """The first line is enough, a step may hold thousands of captions."""
+        try:
+            with self._path(number).open("rb") as file:
+                return str(json.loads(file.readline())["label"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""  # there is no such step, or no whole one
 
     def _read(self, number: int) -> Step | None:
         try:
-            told = json.loads(self._path(number).read_bytes())
-            changes = [_from_json(self._folder, one) for one in told["changes"]]
-            return Step(told["label"], told["group"], changes)
+            head, changes = map(json.loads, self._path(number).read_bytes().splitlines())
+            return Step(head["label"], head["group"], [_from_json(self._folder, one) for one in changes])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # there is no such step, or no whole one
 
@@ -209,18 +212,26 @@ def _make(changes: Sequence[Change], demanded: bool = False) -> None:
                 where=str(change.path),
                 remedy="Nothing was taken back, so that the newer content stays.",
             )
-    made: list[Change] = []
+    wanted = [change for change, state in zip(changes, states, strict=True) if not state]
+    # each waits for the disk on its own, so many wait together; no two are about the same file
+    with ThreadPoolExecutor(_THREADS) as pool:
+        errors = list(pool.map(_attempt, wanted))
+    error = next((one for one in errors if one is not None), None)
+    if error is not None:
+        for change, failed in zip(wanted, errors, strict=True):
+            if failed is None:
+                # what could be written a moment ago and cannot now is told by the first error
+                _attempt(change.reversed())
+        raise error
+
+
+def _attempt(change: Change) -> FileError | None:
+    """Makes a change; the error if it cannot be made."""
     try:
-        for change, state in zip(changes, states, strict=True):
-            if not state:
-                change.do()
-                made.append(change)
-    except FileError:
-        for change in reversed(made):
-            # what could be written a moment ago and cannot now is told by the first error
-            with suppress(FileError):
-                change.reversed().do()
-        raise
+        change.do()
+    except FileError as error:
+        return error
+    return None
 
 
 def _to_json(folder: Path, change: Change) -> Mapping[str, Any]:

@@ -22,7 +22,6 @@ from lib_lyco.train.data.bucket import Bucketing, Placement, Size
 from lib_lyco.train.data.caption import EXTENSIONS as CAPTION_EXTENSIONS
 from lib_lyco.train.data.caption import read_text
 from lib_lyco.train.data.folder import EXCLUDED, ListedFolder, list_folder, read_record
-from lib_lyco.train.data.header import ImageHeader, read_header
 from lib_lyco.train.data.mask import demand_masks
 from lib_lyco.train.data.record import ImageRecord
 from lib_lyco.train.option import declarations
@@ -90,19 +89,29 @@ class Listing:
         return [self.pictures[name] for name in names]
 
 
-class Headers:
-    """What is remembered of image files, as long as they stay the same."""
+class Memory:
+    """Pictures that were read, as long as their files and the options stay the same."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[FileState, ImageHeader]] = {}
+        self._known: dict[Path, tuple[_State, Picture]] = {}
 
-    def read(self, path: Path) -> ImageHeader:
-        """The header of an image. Raises DataError if it is none."""
-        state = FileState.at(path)
+    def get(self, path: Path, state: _State) -> Picture | None:
+        """The picture of an image in this state; None if it is not known."""
         known = self._known.get(path)
-        if known is None or known[0] != state:
-            known = self._known[path] = state, read_header(path)
-        return known[1]
+        return known[1] if known and known[0] == state else None
+
+    def put(self, path: Path, state: _State, picture: Picture) -> None:
+        """Remembers one."""
+        self._known[path] = state, picture
+
+
+@dataclass(frozen=True)
+class _State:
+    """All that decides what is told of an image."""
+
+    options: str
+    image: FileState
+    caption: FileState | None
 
 
 def view_config(folder: Path, values: Mapping[str, Any]) -> TrainConfig:
@@ -116,14 +125,14 @@ def view_config(folder: Path, values: Mapping[str, Any]) -> TrainConfig:
     return make_config({"images": str(folder), **{key: values[key] for key in values if key in heeded}})
 
 
-def read_listing(config: TrainConfig, headers: Headers, default_repeats: float = 10.0) -> Listing:
+def read_listing(config: TrainConfig, memory: Memory, default_repeats: float = 10.0) -> Listing:
     """Reads the folder that a config names.
 
     Raises:
         DataError: The folder is missing, or holds no image, not even an excluded one.
     """
     folder, options = Path(config.images), subset_options(config)
-    reader = _Reader(folder, config, headers, default_repeats)
+    reader = _Reader(folder, config, memory, default_repeats)
     excluded = [one for place in _excluded_folders(folder) for one in _listed(place, options)]
     try:
         listed, notes = list_folder(folder, options)
@@ -171,34 +180,47 @@ def _strangers(listed: ListedFolder) -> str:
 class _Reader:
     """Makes pictures of listed files."""
 
-    def __init__(self, folder: Path, config: TrainConfig, headers: Headers, repeats: float) -> None:
+    def __init__(self, folder: Path, config: TrainConfig, memory: Memory, repeats: float) -> None:
         self.grammar = Grammar.of(config)
         self._folder = folder
         self._config = config
-        self._headers = headers
+        self._memory = memory
         self._default_repeats = repeats
         self._bucketing = bucketing_of(config)
         self._placements: dict[Size, Placement | DataError] = {}
 
     def pictures(self, listed: ListedFolder) -> Iterator[Picture]:
         """The pictures of one folder."""
-        repeats = self._default_repeats if listed.options.repeats is None else listed.options.repeats
+        options = repr((self._config, listed.options))
         for name, caption_file in listed.images:
             path = listed.path / name
-            extension = self._config.caption_extension or CAPTION_EXTENSIONS[0]
-            picture = Picture(
-                name=path.relative_to(self._folder).as_posix(),
-                path=path,
-                key=content_key(path),
-                caption_file=listed.path / caption_file if caption_file else path.with_suffix(extension),
-                record=None,
-                repeats=repeats,
-            )
             try:
-                record = read_record(listed, name, caption_file, self._headers.read)
-                yield self._placed(replace(picture, record=record, text=_text(picture, record)))
-            except (DataError, FileError) as error:
-                yield replace(picture, problem=_sentence(error))
+                caption_state = FileState.at(listed.path / caption_file) if caption_file else None
+                state = _State(options, FileState.at(path), caption_state)
+            except FileError:
+                continue  # it was deleted this moment
+            picture = self._memory.get(path, state)
+            if picture is None:
+                picture = self._read(listed, name, caption_file, state.image)
+                self._memory.put(path, state, picture)
+            yield self._with_mask(picture)
+
+    def _read(self, listed: ListedFolder, name: str, caption_file: str | None, state: FileState) -> Picture:
+        path, repeats = listed.path / name, listed.options.repeats
+        extension = self._config.caption_extension or CAPTION_EXTENSIONS[0]
+        picture = Picture(
+            name=path.relative_to(self._folder).as_posix(),
+            path=path,
+            key=_key(path, state),
+            caption_file=listed.path / caption_file if caption_file else path.with_suffix(extension),
+            record=None,
+            repeats=self._default_repeats if repeats is None else repeats,
+        )
+        try:
+            record = read_record(listed, name, caption_file)
+            return self._placed(replace(picture, record=record, text=_text(picture, record)))
+        except (DataError, FileError) as error:
+            return replace(picture, problem=_sentence(error))
 
     def _placed(self, picture: Picture) -> Picture:
         record = picture.record
@@ -207,7 +229,13 @@ class _Reader:
         placement = self._placement(self._bucketing, record.size)
         if isinstance(placement, DataError):
             return replace(picture, problem=_sentence(placement))
-        picture = replace(picture, placement=placement, advice=_advice(record.size, placement))
+        return replace(picture, placement=placement, advice=_advice(record.size, placement))
+
+    def _with_mask(self, picture: Picture) -> Picture:
+        """A mask may come and go without its image's doing."""
+        record = picture.record
+        if record is None or not (record.subset.mask_folder or record.subset.alpha_mask):
+            return picture
         try:
             demand_masks([record])
         except DataError as error:
@@ -227,9 +255,12 @@ class _Reader:
 def content_key(path: Path) -> str:
     """A name for the content that a file has now; "" if there is none."""
     try:
-        state = FileState.at(path)
+        return _key(path, FileState.at(path))
     except FileError:
         return ""
+
+
+def _key(path: Path, state: FileState) -> str:
     return hashlib.blake2b(repr((str(path), state)).encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 

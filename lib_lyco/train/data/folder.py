@@ -11,27 +11,20 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_lyco.errors import DataError
 from lib_lyco.train.data.caption import EXTENSIONS as CAPTION_EXTENSIONS
 from lib_lyco.train.data.caption import read_caption
-from lib_lyco.train.data.header import (
-    EXTENSIONS,
-    ImageHeader,
-    missing_plugins,
-    read_header,
-    readable_extensions,
-)
+from lib_lyco.train.data.header import EXTENSIONS, missing_plugins, read_header, readable_extensions
 from lib_lyco.train.data.record import CaptionSource, ImageRecord, Scan, Subset
 from lib_lyco.train.options.subset import SubsetOptions
 
 EXCLUDED = "excluded"
 """Name of the folder, inside one of images, for images that are not to be trained on."""
 _NUMBERED = re.compile(r"(\d+(?:\.\d+)?)_(.*)", re.DOTALL)
-ReadHeader = Callable[[Path], ImageHeader]
 _FACE_PARTS = 4
 """Numbers that a face crop's file name ends with: `photo_cx_cy_w_h.png`."""
 
@@ -181,16 +174,14 @@ def _subset(listed: ListedFolder) -> Subset:
     return Subset(listed.path, listed.options, records)
 
 
-def read_record(
-    listed: ListedFolder, name: str, caption_file: str | None, read: ReadHeader = read_header
-) -> ImageRecord:
+def read_record(listed: ListedFolder, name: str, caption_file: str | None) -> ImageRecord:
     """Reads one image's header and its caption.
 
     Raises:
         DataError: One of them is unreadable.
     """
     path, options = listed.path / name, listed.options
-    header = read(path)
+    header = read_header(path)
     source: CaptionSource = "file" if caption_file else "folder" if options.class_tokens else "none"
     caption = options.class_tokens
     if caption_file:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_lyco.studio.dataset.listing import Headers, Listing, read_listing, view_config
+from lib_lyco.studio.dataset.listing import Listing, Memory, read_listing, view_config
 
 
 def put_image(path: Path, size: tuple[int, int] = (40, 30), colour: str = "red", mode: str = "RGB") -> Path:
@@ -25,4 +25,4 @@ def put_text(path: Path, text: str | bytes) -> Path:
 
 def listing_of(folder: Path, **values: object) -> Listing:
     """The listing of a folder under some options."""
-    return read_listing(view_config(folder, values), Headers())
+    return read_listing(view_config(folder, values), Memory())

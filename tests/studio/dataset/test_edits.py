@@ -108,7 +108,7 @@ def test_a_failure_in_the_midst_changes_nothing(
     def full_disk(path: Path, data: bytes) -> None:
         if path.suffix == ".txt":
             written.append(path.name)
-            if len(written) == 3:
+            if path.name == "none.txt":
                 raise FileError("The disk is full.")
         Path(path).write_bytes(data)
 
