@@ -19,7 +19,10 @@ _CPU = torch.device("cpu")
 
 @contextmanager
 def set_aside(learning: Learning) -> Generator[None]:
-    """Within it, base model, network and optimiser lie on the CPU; then where they were, bit for bit."""
+    """Within it, base model, network and optimiser lie on the CPU; then where they were, bit for bit.
+
+    A base model that is lent stays where it is.
+    """
     moved: list[tuple[Tensor, torch.device]] = []
     try:
         for tensor in _tensors(learning):
@@ -34,7 +37,7 @@ def set_aside(learning: Learning) -> Generator[None]:
 
 
 def _tensors(learning: Learning) -> Iterator[Tensor]:
-    for module in _modules(learning.model):
+    for module in () if learning.presence.lent else _modules(learning.model):
         yield from module.parameters()
         yield from module.buffers()
     for layer in learning.network:

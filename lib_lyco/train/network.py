@@ -38,11 +38,19 @@ class TrainableNetwork:
         return iter(self.layers)
 
     def __enter__(self) -> TrainableNetwork:
-        for layer in self.layers:
-            layer.attach()
+        self.put_on()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.take_off()
+
+    def put_on(self) -> None:
+        """Attaches every layer."""
+        for layer in self.layers:
+            layer.attach()
+
+    def take_off(self) -> None:
+        """Detaches every layer."""
         for layer in self.layers:
             layer.detach()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_lyco.models.base import BaseModel
+from lib_lyco.models.presence import Presence
 from lib_lyco.naming.layer import Component
 
 _COMPONENTS: tuple[Component, ...] = ("unet", "te1", "te2", "te3")
@@ -17,31 +18,76 @@ _LARGEST_FP8 = 448.0
 
 
 @contextmanager
-def prepared(model: BaseModel, gradient_checkpointing: bool) -> Generator[None]:
+def prepared(
+    model: BaseModel, gradient_checkpointing: bool, presence: Presence | None = None
+) -> Generator[None]:
     """Freezes the base weights; modes and `requires_grad` are put back at the end, also after an error.
 
     Components stay in eval mode, in which they will be used, except that gradient checkpointing
     only acts in train mode; Stable Diffusion's components have no dropout, so results stay the same.
+
+    Args:
+        model: The base model.
+        gradient_checkpointing: Whether to trade time for memory.
+        presence: Of the run on the model, if others use it as well.
     """
-    modules = [module for name in _COMPONENTS if (module := model.component(name)) is not None]
-    learning = [
-        parameter for module in modules for parameter in module.parameters() if parameter.requires_grad
-    ]
-    modes: list[tuple[nn.Module, bool]] = [
-        (part, part.training) for module in modules for part in module.modules()
-    ]
-    try:
-        for module in modules:
-            module.requires_grad_(False)
-            module.train(gradient_checkpointing)
-        model.set_gradient_checkpointing(gradient_checkpointing)
+    with (presence or Presence()).holding(_Training(model, gradient_checkpointing)):
         yield
-    finally:
-        model.set_gradient_checkpointing(False)
-        for part, training in modes:
-            part.training = training
-        for parameter in learning:
+
+
+class _Training:
+    """The state of a base model while it is trained on; quickly put on and taken off."""
+
+    def __init__(self, model: BaseModel, gradient_checkpointing: bool) -> None:
+        self._model = model
+        self._gradient_checkpointing = gradient_checkpointing
+        modules = _modules(model)
+        self._learning = [
+            parameter for module in modules for parameter in module.parameters() if parameter.requires_grad
+        ]
+        self._modes = [(part, part.training) for module in modules for part in module.modules()]
+
+    def put_on(self) -> None:
+        for parameter in self._learning:
+            parameter.requires_grad_(False)
+        for part, training in self._modes:
+            if training is not self._gradient_checkpointing:
+                part.training = self._gradient_checkpointing
+        self._model.set_gradient_checkpointing(self._gradient_checkpointing)
+
+    def take_off(self) -> None:
+        self._model.set_gradient_checkpointing(False)
+        for part, training in self._modes:
+            if part.training is not training:
+                part.training = training
+        for parameter in self._learning:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def alone(model: BaseModel, presence: Presence) -> Generator[None]:
+    """Within it the base model is as pictures are drawn with it: nothing of training's on it, eval mode."""
+    with presence.base_alone(), presence.holding(_Drawing(model), of_base=True):
+        yield
+
+
+class _Drawing:
+    """Eval mode, where a model comes in train mode."""
+
+    def __init__(self, model: BaseModel) -> None:
+        self._parts = [part for module in _modules(model) for part in module.modules() if part.training]
+
+    def put_on(self) -> None:
+        for part in self._parts:
+            part.training = False
+
+    def take_off(self) -> None:
+        for part in self._parts:
+            part.training = True
+
+
+def _modules(model: BaseModel) -> list[nn.Module]:
+    return [module for name in _COMPONENTS if (module := model.component(name)) is not None]
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ from typing import Protocol
 from lib_lyco.errors import LycoError
 from lib_lyco.models.base import BaseModel
 from lib_lyco.train.events import NotSampled, Sampled
+from lib_lyco.train.prepare import alone
 from lib_lyco.train.sample_prompts import Picture, read_prompts
 from lib_lyco.train.save_rules import Every
 from lib_lyco.train.seed import derived_seed
@@ -66,7 +66,7 @@ class Previews:
             ended_epoch: The epoch that is whole with it; None inside of one.
         """
         when = f"{step:06d}" if ended_epoch is None else f"e{ended_epoch:06d}"
-        with tempfile.TemporaryDirectory() as place, shown_as_saved(learning):
+        with tempfile.TemporaryDirectory() as place, alone(learning.model, learning.presence):
             try:
                 file = Path(place) / _FILE
                 write(file)
@@ -99,20 +99,3 @@ class Previews:
         seed = "" if picture.seed is None else f"_{picture.seed}"
         without = "" if with_network else "_without"
         return f"{self.name}_{when}_{index:02d}_{moment}{seed}{without}.png"
-
-
-@contextmanager
-def shown_as_saved(learning: Learning) -> Generator[None]:
-    """Within it, the model is as it is when pictures are drawn: without training's layers, in eval mode."""
-    model = learning.model
-    if learning.gradient_checkpointing:
-        model.set_gradient_checkpointing(False)
-    for layer in learning.network:
-        layer.detach()
-    try:
-        yield
-    finally:
-        for layer in learning.network:
-            layer.attach()
-        if learning.gradient_checkpointing:
-            model.set_gradient_checkpointing(True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from lib_lyco.models.base import BaseModel
+from lib_lyco.models.presence import presence_on
 from lib_lyco.train.average import Average
 from lib_lyco.train.compose.data import make_latents, make_source, plan_run
 from lib_lyco.train.compose.logging import make_logs
@@ -68,17 +69,18 @@ def train(
     base = make_facts(config, model)
     states = make_states(config, run_identity(config, plan, base) | {"processes": str(world.size)})
     resumed = states.find(config.resume)
+    presence = presence_on(model)
     with (
         heap_kept(model.device),
-        prepared(model, config.gradient_checkpointing),
-        base_networks(config, model),
+        prepared(model, config.gradient_checkpointing, presence),
+        base_networks(config, model, presence),
     ):
-        learning = _learning(config, model, plan, world, bool(resumed))
+        learning = replace(_learning(config, model, plan, world, bool(resumed)), presence=presence)
         outside = _Outside(clock, make_previews(config, draw, clock), world)
         run = _run(config, learning, base, states, resumed, outside)
         world.meet()  # all have read what was there before one begins to write
         first_step = resumed.step if resumed else 0
-        with compact(model, config.fp8_base), learning.network:
+        with compact(model, config.fp8_base), presence.holding(learning.network):
             logs = make_logs(config, run.started_at, first_step) if world.writes else []
             yield from logged(run_loop(run, control or Control()), logs)
 

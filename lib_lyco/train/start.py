@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib_lyco.errors import AdapterError, ConfigError
+from lib_lyco.models.presence import Presence
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.network.network import Network
 from lib_lyco.train.layer import TrainableLayer
@@ -76,40 +77,56 @@ def _misfit(got: str, expected: str, where: str, remedy: str) -> ConfigError:
 
 
 @contextmanager
-def merged_base(targets: Targets, networks: Sequence[tuple[Network, float, str]]) -> Generator[None]:
+def merged_base(
+    targets: Targets, networks: Sequence[tuple[Network, float, str]], presence: Presence | None = None
+) -> Generator[None]:
     """Within this the base model includes the networks, each with its multiplier and name; at the end
     its own weights are there again, the same memory, untouched.
 
     Every change is computed against the original weight; the sum is made in float32 and rounded once.
 
+    Args:
+        targets: The base model's layers.
+        networks: What to merge.
+        presence: Of the run on the model, if others use it as well.
+
     Raises:
         ConfigError: A network has layers that the base model lacks.
         ModelError: The model keeps a layer of it fused with others.
     """
-    originals: list[tuple[nn.Parameter, Tensor]] = []
-    try:
-        for layer, places in targets.items():
-            on_it = [
-                (network.adapters[layer], m) for network, m, _ in networks if layer in network.adapters
-            ]
-            if not on_it:
-                continue
-            target = whole(layer, places)
-            weight, bias = _parameters(target)
-            changes = [m * adapter.delta(weight.data.float()) for adapter, m in on_it]
-            originals.append((weight, weight.data))
-            weight.data = _sum(weight.data, changes)
-            if bias is not None:
-                shifts = [(m, adapter.bias_delta(bias.data)) for adapter, m in on_it]
-                found = [m * shift for m, shift in shifts if shift is not None]
-                if found:
-                    originals.append((bias, bias.data))
-                    bias.data = _sum(bias.data, found)
-        _demand_all_used(targets, networks)
+    _demand_all_used(targets, networks)
+    merged: list[tuple[nn.Parameter, Tensor]] = []
+    for layer, places in targets.items():
+        on_it = [(network.adapters[layer], m) for network, m, _ in networks if layer in network.adapters]
+        if on_it:
+            weight, bias = _parameters(whole(layer, places))
+            merged.append(
+                (weight, _sum(weight.data, [m * one.delta(weight.data.float()) for one, m in on_it]))
+            )
+            shifts = [] if bias is None else [(m, adapter.bias_delta(bias.data)) for adapter, m in on_it]
+            found = [m * shift for m, shift in shifts if shift is not None]
+            if bias is not None and found:
+                merged.append((bias, _sum(bias.data, found)))
+    with (presence or Presence()).holding(_Merged(merged), of_base=True):
         yield
-    finally:
-        for parameter, data in originals:
-            parameter.data = data
+
+
+class _Merged:
+    """Weights that stand in for those of the base model."""
+
+    def __init__(self, merged: Sequence[tuple[nn.Parameter, Tensor]]) -> None:
+        self._merged = merged
+        self._originals: list[tuple[nn.Parameter, Tensor]] = []
+
+    def put_on(self) -> None:
+        self._originals = [(parameter, parameter.data) for parameter, _ in self._merged]
+        for parameter, tensor in self._merged:
+            parameter.data = tensor
+
+    def take_off(self) -> None:
+        for parameter, original in self._originals:
+            parameter.data = original
+        self._originals = []
 
 
 def _demand_all_used(targets: Targets, networks: Sequence[tuple[Network, float, str]]) -> None:

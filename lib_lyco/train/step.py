@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from lib_lyco.models.base import BaseModel, SizeCond
+from lib_lyco.models.presence import Presence
 from lib_lyco.train.data.latent import Encoded, LatentSource
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.data.source import ImageSource
@@ -44,6 +45,8 @@ class Learning(Material):
     network: TrainableNetwork
     optimisation: Optimisation
     gradient_checkpointing: bool = False
+    presence: Presence = field(default_factory=Presence)
+    """What of the run is on the model."""
     pass_size: int = 0
     """Samples in one pass through the model, where a whole micro-batch does not fit; 0 is no limit."""
 

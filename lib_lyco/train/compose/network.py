@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.models.base import BaseModel
+from lib_lyco.models.presence import Presence
 from lib_lyco.naming.layer import Component
 from lib_lyco.network.load import load_network
 from lib_lyco.train.config import TrainConfig
@@ -58,8 +59,10 @@ def make_network(config: TrainConfig, model: BaseModel, resumed: bool = False) -
     return network
 
 
-def base_networks(config: TrainConfig, model: BaseModel) -> AbstractContextManager[None]:
-    """Within it, `base_weights` are part of the base model.
+def base_networks(
+    config: TrainConfig, model: BaseModel, presence: Presence | None = None
+) -> AbstractContextManager[None]:
+    """Within it, `base_weights` are part of the base model; `presence` as for `prepared`.
 
     Raises:
         FileError: A network file cannot be read.
@@ -73,7 +76,7 @@ def base_networks(config: TrainConfig, model: BaseModel) -> AbstractContextManag
     multipliers = (*config.base_weights_multiplier, *(1.0,) * missing)
     files = [(load_network(Path(path)), path) for path in config.base_weights]
     merged = [(network, m, path) for (network, path), m in zip(files, multipliers, strict=True)]
-    return merged_base(model.targets(), merged)
+    return merged_base(model.targets(), merged, presence)
 
 
 def learns_text(network: TrainableNetwork) -> bool:
