@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lib_lyco.errors import ConfigError
+from lib_lyco.files.access import unreadable
+from lib_lyco.files.identity import hash_content
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.data.mask import find_mask
 from lib_lyco.train.metadata import BaseFacts
@@ -28,7 +30,23 @@ def run_identity(config: TrainConfig, plan: Plan, base: BaseFacts) -> dict[str, 
         if not declaration.option.free
     }
     total = {"total steps": str(plan.total_steps)} if config.depends_on_length else {}
-    return {**options, **total, "images": _images(config, plan), "base model": _base(base)}
+    merged = {"merged networks": _contents(config.base_weights)}
+    return {**options, **total, **merged, "images": _images(config, plan), "base model": _base(base)}
+
+
+def _contents(paths: Sequence[str]) -> str:
+    """What lies at the paths, in their order.
+
+    Raises:
+        FileError: One cannot be read.
+    """
+    found: list[str] = []
+    for path in map(Path, paths):
+        try:
+            found.append(hash_content(memoryview(path.read_bytes()))[:16])
+        except OSError as error:
+            raise unreadable(path, error) from error
+    return " ".join(found)
 
 
 def _images(config: TrainConfig, plan: Plan) -> str:

@@ -170,6 +170,25 @@ def test_state_of_another_run_is_refused_with_the_difference(make_config: Make, 
         run(again)
 
 
+def test_merged_networks_are_known_by_content(make_config: Make, tmp_path: Path) -> None:
+    """They may move; another network in their place is another run."""
+    one, two = (make_config(name=name, seed=seed) for name, seed in (("one", 1), ("two", 2)))
+    run(one)
+    run(two)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    shutil.copy(final_file(one), first)
+    shutil.copy(final_file(two), second)
+    config = make_config(resume="auto", base_weights=(str(first),))
+    stopped_at(config, 2)
+    with pytest.raises(ConfigError, match="merged networks"):
+        run(config.replaced(base_weights=(str(second),)))
+    with pytest.raises(ConfigError, match="merged networks"):
+        run(config.replaced(base_weights=()))
+    shutil.copy(first, second)
+    first.unlink()
+    assert steps_of(run(config.replaced(base_weights=(str(second),))))[0].step == 3
+
+
 def test_longer_run_at_a_constant_rate_goes_on_from_a_finished_one(make_config: Make) -> None:
     config = make_config(scheduler="constant")
     run(config)

@@ -153,7 +153,10 @@ class NetworkOptions:
         False, "network", "Layers, ranks and alphas are those of network_weights."
     )
     base_weights: tuple[str, ...] = option(
-        (), "network", "Network files that are merged into the base model while this one is trained."
+        (),
+        "network",
+        "Network files that are merged into the base model while this one is trained.",
+        free=True,
     )
     base_weights_multiplier: tuple[float, ...] = option(
         (), "network", "The strength of each of base_weights; missing ones are 1."
