@@ -289,6 +289,8 @@ def _optimiser(flags: Flags, draft: Draft) -> None:
 
 def _saving(flags: Flags, draft: Draft) -> None:
     draft.options["name"] = flags.get("output_name", "last")
+    draft.options["overwrite"] = True
+    draft.note("output_name", "default", "older files of this name are replaced, as sd-scripts does.")
     if "sample_prompts" in flags:
         draft.options.setdefault("sample_sampler", "ddim")
     draft.options["save_precision"] = _PRECISIONS.get(str(flags.get("save_precision", "float")), "fp32")

@@ -52,6 +52,7 @@ EXPECTED: dict[str, Any] = {
     "reg_images": r"X:\reg",
     "output": "out",
     "name": "cat",
+    "overwrite": True,
     "resolution": (512, 768),
     "batch_size": 2,
     "buckets": True,
