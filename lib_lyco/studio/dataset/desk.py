@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -15,7 +15,7 @@ from lib_lyco.studio.dataset.history import History, Step
 from lib_lyco.studio.dataset.job import Job, Jobs
 from lib_lyco.studio.dataset.listing import Listing, Memory, Picture, read_listing, view_config
 from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks
-from lib_lyco.studio.dataset.tagger import Tagger, Wish
+from lib_lyco.studio.dataset.tagger import Tagger, Taggers, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
 from lib_lyco.studio.dataset.tags import ChangeLine
 from lib_lyco.studio.dataset.thumbnails import Thumbnails
@@ -40,7 +40,7 @@ class DatasetDesk:
         taggers: What can look at images, asked each time.
     """
 
-    def __init__(self, rights: Rights, data: Path, taggers: Callable[[], Sequence[Tagger]]) -> None:
+    def __init__(self, rights: Rights, data: Path, taggers: Taggers) -> None:
         self.thumbnails = Thumbnails(data / "thumbnails")
         self.uploads = data / "images"
         self.jobs = Jobs()

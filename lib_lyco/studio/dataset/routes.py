@@ -18,7 +18,7 @@ images as `list` gave them; a GET has `folder` and `name` in its address.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +29,7 @@ from lib_lyco.studio.dataset.desk import DatasetDesk, View, same_captions
 from lib_lyco.studio.dataset.job import Job
 from lib_lyco.studio.dataset.listing import content_key, view_config
 from lib_lyco.studio.dataset.masks import read_own_mask
-from lib_lyco.studio.dataset.tagger import Tagger
+from lib_lyco.studio.dataset.tagger import Taggers
 from lib_lyco.studio.dataset.tags import Grammar
 from lib_lyco.studio.dataset.telling import listing_json, picture_json, state_json
 from lib_lyco.studio.dataset.thumbnails import LARGE, MEDIA_TYPE, mask_overlay, small_picture
@@ -44,7 +44,7 @@ from lib_lyco.web.route import Ask, Content, Route
 _ROOT = "/lyco/train/dataset"
 
 
-def dataset_routes(rights: Rights, data: Path, taggers: Callable[[], Sequence[Tagger]]) -> list[Route]:
+def dataset_routes(rights: Rights, data: Path, taggers: Taggers) -> list[Route]:
     """All of them.
 
     Args:

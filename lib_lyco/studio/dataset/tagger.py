@@ -59,6 +59,10 @@ class Tagger(Protocol):
         ...
 
 
+Taggers = Callable[[], Sequence[Tagger]]
+"""What there is at the moment, also what cannot be used."""
+
+
 @dataclass(frozen=True)
 class Wish:
     """What becomes of the guesses."""
