@@ -34,6 +34,12 @@ class Judging:
     held_out: bool
     """Whether the run was not trained on these images; else they are a share of those it was trained on."""
 
+    @property
+    def count(self) -> int:
+        """How many images are looked at."""
+        batches = list(self.validation.batches())[: self.validation.max_batches]
+        return sum(map(len, batches))
+
 
 def make_validation(config: TrainConfig, learning: Learning, world: World) -> Validation | None:
     """What a run is validated with; None if it is not.
