@@ -4,10 +4,11 @@ in one process, on the same weights."""
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 # (typings/ declares what the extension uses of the host; this uses more)
 
+import hashlib
 from typing import Any
 
 import torch
-from modules import script_callbacks, shared
+from modules import call_queue, script_callbacks, shared
 
 PROMPTS = ["a red circle on a blue background", "two (small:1.3) [green] squares, " + "word, " * 60]
 
@@ -22,14 +23,15 @@ def _providers() -> tuple[Any, Any]:
     return ours, theirs
 
 
-def _distance(one: Any, other: Any) -> float:
-    """The largest difference, relative to the largest value."""
+def _distance(one: Any, other: Any, least: float = 0.0) -> float:
+    """The largest difference, relative to the largest value, or to `least`."""
     if one is None or other is None:
         return 0.0 if one is other else 1.0
     one, other = one.detach().float(), other.detach().float()
     assert one.shape == other.shape, (one.shape, other.shape)
-    assert float(other.abs().max()) > 0
-    return float((one - other).abs().max() / other.abs().max())
+    largest = max(float(other.abs().max()), least)
+    assert largest > 0
+    return float((one - other).abs().max()) / largest
 
 
 def forward_passes() -> dict[str, float]:
@@ -77,7 +79,146 @@ def forward_passes() -> dict[str, float]:
     return found
 
 
-QUESTIONS = (forward_passes,)
+def _state() -> list[tuple[Any, ...]]:
+    """Everything in the host's modules that training may not leave changed."""
+    return [
+        (
+            module.training,
+            "forward" in vars(module),
+            len(vars(module)["_forward_hooks"]) + len(vars(module)["_forward_pre_hooks"]),
+            *(
+                (one.requires_grad, one.data_ptr(), one._version)
+                for one in module.parameters(recurse=False)
+            ),
+        )
+        for module in shared.sd_model.modules()
+    ]
+
+
+def _learned(model: Any, config: Any, checkpointing: bool) -> tuple[float, dict[str, Any]]:
+    """The loss of one batch, and the gradients of a network whose weights are drawn by chance."""
+    from lib_lyco.models.base import SizeCond
+    from lib_lyco.train.compose.network import make_network
+    from lib_lyco.train.objective import Batch, Objective, diffusion_loss
+    from lib_lyco.train.prepare import prepared
+
+    generator = torch.Generator().manual_seed(1)
+    network = make_network(config, model)
+    state = network.state()
+    drawn = {key: torch.randn(state[key].shape, generator=generator) for key in sorted(state)}
+    network.load({key: state[key] if state[key].dim() == 0 else 0.1 * drawn[key] for key in state})
+    latents = torch.randn(2, 4, 8, 16, generator=generator)
+    pairs = torch.tensor([[[600, 1024]], [[17, 0]], [[64, 128]]]).expand(3, 2, 2)
+    with torch.enable_grad(), prepared(model, checkpointing), network:
+        batch = Batch(
+            latents=latents,
+            cond=model.encode_prompts(PROMPTS),
+            size=SizeCond(*pairs) if model.family == "sdxl" else None,
+            loss_weight=torch.tensor([1.0, 0.5]),
+        )
+        generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+        loss = diffusion_loss(Objective(), model, batch, generators)
+        loss.backward()
+    gradients = {
+        f"{layer.layer}/{name}": parameter.grad
+        for layer in network
+        for name, parameter in layer.module.named_parameters()
+        if parameter.grad is not None  # nothing reads the last layer of SDXL's first text encoder
+    }
+    return float(loss), gradients
+
+
+def learning(algo: str, checkpointing: bool) -> dict[str, Any]:
+    """How far the loss and the gradients of the two providers are apart, and what is left behind."""
+    from lib_lyco.train.config import make_config
+
+    config = make_config({"algo": algo, "rank": 4, "conv_rank": 2, "images": "unused", "output": "unused"})
+    ours, theirs = _providers()
+    before, weights = _state(), digest()
+    with ours.opened():
+        loss, gradients = _learned(ours, config, checkpointing)
+        ours.presence.leave()
+        lent = _state() == before
+        ours.presence.come_back()
+    expected_loss, expected = _learned(theirs, config, checkpointing=False)
+    # a norm of one channel per group takes out what the time adds: such gradients are rounding alone
+    least = 1e-4 * max(float(found.abs().max()) for found in expected.values())
+    distances = {name: _distance(gradients[name], found, least) for name, found in expected.items()}
+    worst = max(distances, key=lambda name: distances[name])
+    return {
+        "loss": abs(loss / expected_loss - 1),
+        "same layers": gradients.keys() == expected.keys(),
+        "layers": len({name.rpartition("/")[0] for name in expected if name.startswith("unet")}),
+        "text layers": len({name.rpartition("/")[0] for name in expected if name.startswith("te")}),
+        "worst": [worst, distances[worst]],
+        "intact": lent and _state() == before and digest() == weights,
+    }
+
+
+def digest() -> str:
+    """Of every weight and buffer of the model."""
+    state = hashlib.sha256()
+    for _, value in sorted(shared.sd_model.state_dict().items()):
+        state.update(value.detach().cpu().numpy().tobytes())
+    return state.hexdigest()
+
+
+def trained_bases() -> dict[str, Any]:
+    """What may be trained on."""
+    from lib_lyco.host.training_base import bases
+
+    found = bases()
+    return {"loaded": found[0].title, "family": found[0].family, "names": [one.name for one in found]}
+
+
+def opened(name: str) -> dict[str, Any]:
+    """A base model opened for a run, and what the host has before, within and after it."""
+    from lib_lyco.errors import LycoError
+    from lib_lyco.host.training_base import opened_base
+    from lib_lyco.train.config import make_config
+
+    config = make_config({"base_model": name, "images": "unused", "output": "unused"})
+    with call_queue.queue_lock:
+        found: dict[str, Any] = {"before": _in_use()}
+        try:
+            with opened_base(config) as model:
+                found |= {"within": _in_use(), "kind": type(model).__name__, "family": model.family}
+        except LycoError as error:
+            found["refused"] = str(error)
+        return found | {"after": _in_use()}
+
+
+def _in_use() -> list[Any]:
+    model = shared.sd_model
+    states = (
+        [module.training for module in model.modules()],
+        [one.requires_grad for one in model.parameters()],
+    )
+    return [model.sd_checkpoint_info.title, shared.opts.sd_model_checkpoint, digest(), repr(states)]
+
+
+def obstacles() -> dict[str, str]:
+    """Why the loaded model cannot be trained on, as it is and after what users do."""
+    from modules import devices, sd_unet
+
+    from lib_lyco.host.training_base import why_not
+
+    model = shared.sd_model
+    found = {"nothing": why_not(model)}
+    for holder, name, value in (
+        (model, "lowvram", True),
+        (devices, "fp8", True),
+        (sd_unet, "current_unet", object()),
+        (model, "parameterization", "x0"),
+    ):
+        before = getattr(holder, name)
+        setattr(holder, name, value)
+        found[name] = why_not(model)
+        setattr(holder, name, before)
+    return found
+
+
+QUESTIONS = (forward_passes, learning, trained_bases, opened, obstacles)
 
 
 def add_routes(_: Any, app: Any) -> None:
