@@ -1,19 +1,18 @@
-"""Our scripts, style and texts as routes, and the lines that load them: the WebUI does this by itself."""
+"""Our scripts, style and texts as routes, and the lines that load them; the WebUI does this by itself."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
-from lib_lyco.errors import ConfigError, FileError
+from lib_lyco.errors import ConfigError
 from lib_lyco.web.route import Ask, Content, Route
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _SHIM = Path(__file__).resolve().parent.parent / "ui" / "page.js"
 _PREFIX = "/lyco/page"
-_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_START = "lyco.startTraining();"
+"""The frame may be there already, and nothing else change on the page."""
 
 
 class PageFiles:
@@ -27,35 +26,33 @@ class PageFiles:
     """
 
     def __init__(self, language: str = "") -> None:
-        scripts = [_SHIM, *sorted((ROOT / "javascript").glob("*.js"))]
-        self._files: Mapping[str, Path] = {path.name: path for path in (*scripts, ROOT / "style.css")}
         self._texts = _texts(language)
-        self._scripts = [path.name for path in scripts]
 
     def head(self) -> str:
-        """HTML that loads everything, in the order in which the WebUI would."""
-        address = f".{_PREFIX}"
-        lines = [f'<link rel="stylesheet" href="{address}/style.css">']
-        lines += [f'<script src="{address}/{name}"></script>' for name in ("texts.js", *self._scripts)]
-        return "\n".join(lines)
+        """HTML that loads everything."""
+        style = f'<link rel="stylesheet" href=".{_PREFIX}/style.css">'
+        # one script: gradio adds those of the head when the page is there, and keeps no order
+        return f'{style}\n<script src=".{_PREFIX}/scripts.js"></script>'
 
     def routes(self) -> list[Route]:
         """The addresses of the files."""
-        return [Route("GET", f"{_PREFIX}/{{name}}", self.file)]
+        return [
+            Route("GET", f"{_PREFIX}/style.css", self.style),
+            Route("GET", f"{_PREFIX}/scripts.js", self.scripts),
+        ]
 
-    def file(self, ask: Ask) -> Content:
-        """One file.
+    def style(self, ask: Ask) -> Content:
+        """Our style."""
+        del ask
+        return Content((ROOT / "style.css").read_bytes(), "text/css; charset=utf-8")
 
-        Raises:
-            FileError: There is none of this name.
-        """
-        name = ask.given["name"]
-        if name == "texts.js":
-            return Content(f"window.localization = {self._texts};".encode(), _TYPES[".js"])
-        path = self._files.get(name)
-        if path is None or not path.is_file():
-            raise FileError("The page has no such file", got=escape(name)[:80])
-        return Content(path.read_bytes(), _TYPES[path.suffix])
+    def scripts(self, ask: Ask) -> Content:
+        """Our scripts in the order in which the WebUI loads them, behind what they use of it."""
+        del ask
+        files = [_SHIM, *sorted((ROOT / "javascript").glob("*.js"))]
+        parts = [f"// {path.name}\n{path.read_text(encoding='utf-8')}" for path in files]
+        whole = [f"window.localization = {self._texts};", *parts, _START]
+        return Content("\n;\n".join(whole).encode(), "text/javascript; charset=utf-8")
 
 
 def _texts(language: str) -> str:

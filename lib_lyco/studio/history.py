@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,16 +42,27 @@ class History:
             self.rates.append(line["learning_rates"])
         elif "validation_loss" in line:
             self.validation.append((line["step"], line["validation_loss"]))
+        elif line.get("event") == "recovered":
+            self._go_back_to(line["back_to"])
         elif line.get("event") == "saved":
             self.saved.append({name: line.get(name) for name in ("path", "step", "epoch", "reason")})
         elif line.get("event") == "sampled":
             self.samples.append({name: line[name] for name in ("path", "step", "prompt", "with_network")})
 
+    def _go_back_to(self, step: int) -> None:
+        """Leaves out what was told of steps that are made again."""
+        kept = bisect_right(self.steps, step)
+        for column in (self.steps, self.losses, self.averages, self.rates):
+            del column[kept:]
+        self.validation[:] = [pair for pair in self.validation if pair[0] <= step]
+
     def curves(self, after: int) -> dict[str, Any]:
         """The curves behind a step: at most so many points, evenly spread; the last one is among them."""
-        first = next((at for at, step in enumerate(self.steps) if step > after), len(self.steps))
-        stride = -(-(len(self.steps) - first) // _MOST_POINTS) or 1
-        chosen = range(len(self.steps) - 1, first - 1, -stride)[::-1]
+        # the run may be adding a step just now: its rates come last
+        count = len(self.rates)
+        first = bisect_right(self.steps, after, hi=count)
+        stride = -(-(count - first) // _MOST_POINTS) or 1
+        chosen = range(count - 1, first - 1, -stride)[::-1]
         groups = {group for at in chosen for group in self.rates[at]}
         return {
             "steps": [self.steps[at] for at in chosen],

@@ -159,7 +159,7 @@ def training_page(browser: Browser, ui: Ui) -> Generator[Page]:
     page.set_default_timeout(20_000)
     page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
     page.goto(ui.address)
-    page.locator("#lyco_train .lyco-train-tabs").wait_for()
+    page.locator("#lyco_train .lyco-train-tabs").wait_for(state="attached")
     yield page
     page.close()
     assert not [error for error in errors if "lyco" in error]
