@@ -44,11 +44,11 @@ def edit_of(
     if (needs_tags and not tags) or (action == "replace" and not old):
         raise unusable("tags", tags, "at least one tag")
     known: dict[str, tuple[ChangeTags, str]] = {
-        "add": (partial(added, new=tags), f"Add {told}"),
-        "add_front": (partial(added, new=tags, in_front=True), f"Add {told} in front"),
-        "remove": (partial(removed, gone=tags), f"Remove {told}"),
-        "replace": (partial(replaced, old=old, new=tags), f"Replace {old} by {told}"),
-        "trigger": (partial(led_by, triggers=tags), f"Put {told} in front"),
+        "add": (partial(added, new=tags), f"Add tags: {told}"),
+        "add_front": (partial(added, new=tags, in_front=True), f"Add tags in front: {told}"),
+        "remove": (partial(removed, gone=tags), f"Remove tags: {told}"),
+        "replace": (partial(replaced, old=old, new=tags), f"Replace {old} by: {told}"),
+        "trigger": (partial(led_by, triggers=tags), f"Put in front: {told}"),
         "dedupe": (deduped, "Remove doubles"),
         "sort": (partial(in_order, kept=kept), "Sort tags"),
     }

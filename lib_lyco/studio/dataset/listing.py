@@ -174,7 +174,7 @@ def _strangers(listed: ListedFolder) -> str:
     if not others:
         return ""
     more = ", ..." if len(others) > _SHOWN else ""
-    return f"{len(others)} files are neither images nor captions: {', '.join(others[:_SHOWN])}{more}."
+    return f"{listed.path.name}: neither images nor captions: {', '.join(others[:_SHOWN])}{more}."
 
 
 class _Reader:
