@@ -11,7 +11,7 @@ from lib_lyco.train.option import option, wrong
 from lib_lyco.train.schedules import ADAFACTOR, SCHEDULERS, WITHOUT_END, WITHOUT_WARMUP
 
 _LORA_PLUS = ("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
-_UP_FACTORS = ("lora", "locon", "dylora", "loha")
+UP_FACTORS = ("lora", "locon", "dylora", "loha")
 """Algorithms in which one factor is clearly the upper one."""
 SHRINKABLE = ("lora", "locon", "loha", "lokr", "dylora", "full")
 """Algorithms whose change is a product of factors (see `norm_limit`)."""
@@ -138,8 +138,8 @@ class OptimisationOptions:
         self._check_optimiser()
         self._check_stops()
         for name in _LORA_PLUS:
-            if getattr(self, name) and algo not in _UP_FACTORS:
-                raise wrong(name, getattr(self, name), "nothing: LoRA+ is for " + ", ".join(_UP_FACTORS))
+            if getattr(self, name) and algo not in UP_FACTORS:
+                raise wrong(name, getattr(self, name), "nothing: LoRA+ is for " + ", ".join(UP_FACTORS))
         if self.scale_weight_norms and algo not in SHRINKABLE:
             raise wrong("scale_weight_norms", self.scale_weight_norms, "0 with " + algo)
 

@@ -1,0 +1,126 @@
+"""What a run would be, in one sentence that is true whatever is known of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lib_lyco.studio.file_size import file_size
+from lib_lyco.studio.workplace import Base
+from lib_lyco.train.compose.data import plan_run
+from lib_lyco.train.compose.forecast import make_forecast
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.forecast.content import DataForecast, Remark
+from lib_lyco.train.forecast.data import forecast_data
+from lib_lyco.train.forecast.pace import DECISIVE, forecast_time
+from lib_lyco.train.forecast.remarks import Remarks, length_notes
+
+_LIBRARY_SHARE = 1.5
+"""What libraries need for themselves comes to the memory that is counted: half as much again."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A run before it runs; None is what cannot be told."""
+
+    data: DataForecast | None
+    seconds: float | None
+    memory: int | None
+    """Bytes at the peak of a step."""
+    file: int | None
+    """Bytes of the file."""
+    remarks: Sequence[Remark]
+
+    @property
+    def parts(self) -> list[str]:
+        """The sentence, what its commas part."""
+        if self.data is None:
+            return []
+        told = [_sum(self.data)]
+        if self.seconds is not None:
+            told.append(f"about {duration(self.seconds)}")
+        if self.memory is not None:
+            told.append(f"about {size(self.memory)} of memory")
+        if self.file is not None:
+            told.append(f"file {size(self.file)}")
+        return told
+
+
+def look_ahead(config: TrainConfig, base: Base | None, device: torch.device) -> Outlook:
+    """What a run of this config would be. Nothing is written, no weights are read.
+
+    Args:
+        config: What to do.
+        base: Its base model, as offered.
+        device: Where it would be.
+    """
+    path = base.path if base else None
+    if path and path.is_file() and importlib.util.find_spec("diffusers") is not None:
+        return _by_forecast(config, path, device)
+    remarks = Remarks()
+    plan = remarks.tried("images", lambda: plan_run(config))
+    if plan is None:
+        return Outlook(None, None, None, _file(remarks, config, path), remarks.found)
+    remarks.warn("images", (*plan.notes, *length_notes(plan)))
+    family = base.family if base else None
+    wanted = {name: json.dumps(getattr(config, name)) for name in DECISIVE}
+    time = (
+        forecast_time(Path(config.output), {**wanted, "base model": family}, plan.total_steps)
+        if family
+        else None
+    )
+    return Outlook(
+        forecast_data(plan), time and time.seconds, None, _file(remarks, config, path), remarks.found
+    )
+
+
+def _file(remarks: Remarks, config: TrainConfig, base: Path | None) -> int | None:
+    return remarks.tried("base_model", lambda: file_size(config, base)) if base and base.is_file() else None
+
+
+def _by_forecast(config: TrainConfig, path: Path, device: torch.device) -> Outlook:
+    told = make_forecast(config, path, device)
+    return Outlook(
+        data=told.data,
+        seconds=told.time.seconds if told.time else None,
+        memory=round(_LIBRARY_SHARE * told.memory.total) if told.memory else None,
+        file=told.network.file.tensors + told.network.file.index if told.network else None,
+        remarks=told.remarks,
+    )
+
+
+def _sum(data: DataForecast) -> str:
+    """24 images x 10 x 8 epochs / 2 = 960 steps, where that is the whole truth; else by batches."""
+    images, steps = len(data.images), data.total_steps
+    noun = "image" if images == 1 else "images"
+    epochs = f"{data.epochs} epoch" if data.epochs == 1 else f"{data.epochs} epochs"
+    repeats = {one.repeats for one in data.images}
+    samples = sum(one.repeats for one in data.images)
+    per_step = -(-sum(one.samples for one in data.buckets) // data.steps_per_epoch)
+    if len(repeats) == 1 and samples * data.epochs == steps * per_step:
+        divided = f" / {per_step}" if per_step > 1 else ""
+        return f"{images} {noun} x {min(repeats):g} x {epochs}{divided} = {steps} steps"
+    if data.steps_per_epoch * data.epochs == steps:
+        return f"{images} {noun} make {data.steps_per_epoch} steps per epoch x {epochs} = {steps} steps"
+    return f"{images} {noun} make {data.steps_per_epoch} steps per epoch, {steps} steps in {epochs}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: int) -> str:
+    """Bytes in the units that file managers show."""
+    for unit, one in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if count >= one:
+            return f"{count / one:.1f} {unit}" if count < 10 * one else f"{count / one:.0f} {unit}"
+    return f"{count} B"
