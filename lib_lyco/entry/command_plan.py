@@ -42,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all-images", action="store_true", help=f"list every image, not only the first {_SHOWN_IMAGES}"
     )
+    parser.add_argument(
+        "--processes", type=_whole, default=1, help="how many processes a launcher would start for it"
+    )
     add_device_flag(parser)
 
 
@@ -53,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     config = read_training_input(arguments)
     model = Path(config.base_model) if config.base_model else checkpoint()
-    forecast = make_forecast(config, model, pick_device(arguments.device))
+    forecast = make_forecast(config, model, pick_device(arguments.device), arguments.processes)
     if arguments.json:
         say(json.dumps({**asdict(forecast), "possible": forecast.possible}, indent=1))
     else:
@@ -64,6 +67,13 @@ def run(arguments: argparse.Namespace) -> None:
             where=", ".join(one.option for one in forecast.remarks if one.severity == "error"),
             remedy="Mend what is told above as an error.",
         )
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def describe(forecast: Forecast, num_images: int | None = None) -> str:

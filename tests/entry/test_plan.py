@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,47 @@ def test_it_says_everything_and_writes_nothing(
     ):
         assert told in out, told
     assert not (tmp_path / "out").exists()
+
+
+def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert main(["plan", *arguments, "--json", "--device", "cpu"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_several_processes_share_the_batches(
+    tmp_path: Path, images: Path, small_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, images, small_model)
+    text = config.read_text(encoding="utf-8").replace("max_steps = 2", "epochs = 1\nbatch_size = 2")
+    config.write_text(text, encoding="utf-8")
+    one, two = (told([str(config), "--processes", number], capsys) for number in ("1", "2"))
+    samples = sum(bucket["samples"] for bucket in one["data"]["buckets"])
+    assert samples > 4 and one["data"]["total_steps"] == -(-samples // 2)
+    assert two["data"]["total_steps"] == -(-samples // 4)
+    assert one["memory"] == two["memory"] and two["memory"]["batch"] == "2 of 64x64"
+
+
+def test_flags_of_sd_scripts_are_planned_with_their_meaning(
+    tmp_path: Path, images: Path, small_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cat.safetensors").write_bytes(b"older")
+    places = {"pretrained_model_name_or_path": small_model, "train_data_dir": images}
+    places["output_dir"] = tmp_path / "out"
+    flags = [f"--{name}={place.as_posix()}" for name, place in places.items()]
+    flags += "--output_name=cat --network_module=networks.lora --network_dim=2 --resolution=64".split()
+    flags += "--train_batch_size=3 --gradient_accumulation_steps=2 --max_train_epochs=2".split()
+    flags += "--learning_rate=1e-4 --unet_lr=2e-4 --text_encoder_lr 5e-5 --caption_extension=.txt".split()
+    found = told(flags, capsys)
+    data, network = found["data"], found["network"]
+    samples = sum(bucket["samples"] for bucket in data["buckets"])
+    # by hand, as sd-scripts counts: batches, then updates of two of them, twice
+    assert data["total_steps"] == 2 * -(-(-(-samples // 3)) // 2)
+    assert {group["name"]: group["learning_rate"] for group in network["groups"]} == {
+        "te1": 5e-5,
+        "unet": 2e-4,
+    }
+    assert found["possible"] and all(remark["severity"] == "warning" for remark in found["remarks"])
 
 
 def test_errors_are_told_with_their_field_and_end_with_one(

@@ -27,6 +27,7 @@ from lib_lyco.train.forecast.content import (
 )
 from lib_lyco.train.forecast.data import forecast_data
 from lib_lyco.train.forecast.memory import (
+    LargestBatch,
     Reading,
     activation_bytes,
     base_bytes,
@@ -45,7 +46,9 @@ from lib_lyco.train.precision import DTYPES, choose_precision, make_precision
 from lib_lyco.train.world import World
 
 
-def make_forecast(config: TrainConfig, checkpoint: Path, device: torch.device) -> Forecast:
+def make_forecast(
+    config: TrainConfig, checkpoint: Path, device: torch.device, processes: int = 1
+) -> Forecast:
     """What a run of this config would be. Nothing is written.
 
     What cannot be done is told in the remarks, all of it at once where parts do not depend on each other.
@@ -54,9 +57,10 @@ def make_forecast(config: TrainConfig, checkpoint: Path, device: torch.device) -
         config: What to do.
         checkpoint: The base model's file; only its header is read.
         device: Where the run would be; decides its precision.
+        processes: How many train together; images and steps are those of all, memory is that of each.
     """
     remarks = Remarks()
-    plan = remarks.tried("images", lambda: plan_run(config))
+    plan = remarks.tried("images", lambda: plan_run(config, processes))
     if plan:
         remarks.warn("images", (*plan.notes, *length_notes(plan)))
     dtype = DTYPES[choose_precision(config.precision, device)]
@@ -76,8 +80,9 @@ def make_forecast(config: TrainConfig, checkpoint: Path, device: torch.device) -
     if plan and model and settled and network and optimisation:
         remarks.warn("optimizer_type", optimisation.notes)
         told = _told(settled, model, network, plan, optimisation)
-        memory = _memory(settled, model, network, plan, optimisation)
-        time = _time(settled, model, plan)
+        batch = largest_batch(plan, processes)
+        memory = _memory(settled, model, network, batch, optimisation)
+        time = _time(settled, model, plan, processes)
     return Forecast(forecast_data(plan) if plan else None, told, memory, time, remarks.found)
 
 
@@ -132,13 +137,12 @@ def _memory(
     config: TrainConfig,
     model: DiffusersModel,
     network: TrainableNetwork,
-    plan: Plan,
+    batch: LargestBatch,
     optimisation: Optimisation,
 ) -> MemoryForecast:
     size = DTYPES[config.precision].itemsize if config.full_half else torch.float32.itemsize
     count = sum(parameter.numel() for parameter in optimisation.parameters)
     copies = 3 if config.ema_decay else 2
-    batch = largest_batch(plan)
     reading = Reading(config.clip_skip, text_style(config), learns_text(network))
     return MemoryForecast(
         weights=base_bytes(model, [model.vae], config.fp8_base),
@@ -149,6 +153,7 @@ def _memory(
     )
 
 
-def _time(config: TrainConfig, model: DiffusersModel, plan: Plan) -> TimeForecast:
+def _time(config: TrainConfig, model: DiffusersModel, plan: Plan, processes: int) -> TimeForecast:
     options: Mapping[str, str] = {name: json.dumps(getattr(config, name)) for name in DECISIVE}
-    return forecast_time(Path(config.output), {**options, "base model": model.family}, plan.total_steps)
+    wanted = {**options, "base model": model.family, "processes": str(processes)}
+    return forecast_time(Path(config.output), wanted, plan.total_steps)

@@ -57,10 +57,11 @@ class LargestBatch:
         return f"{self.size} of {self.width}x{self.height}"
 
 
-def largest_batch(plan: Plan) -> LargestBatch:
-    """The batch of most pixels, with the longest captions that it might have."""
+def largest_batch(plan: Plan, processes: int = 1) -> LargestBatch:
+    """The batch of most pixels, with the longest captions that it might have; of several processes, what
+    the first has of it."""
     full = {
-        (number, bucket): min(count, plan.order.pools[number].batch_size)
+        (number, bucket): -(-min(count, plan.order.pools[number].batch_size) // processes)
         for (number, bucket), count in plan.order.samples(0).items()
     }
     (_, (width, height)), size = max(full.items(), key=lambda item: item[0][1][0] * item[0][1][1] * item[1])

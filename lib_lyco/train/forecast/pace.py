@@ -35,7 +35,8 @@ def forecast_time(folder: Path, wanted: Mapping[str, str], total: int) -> TimeFo
 
     Args:
         folder: Where states lie.
-        wanted: `DECISIVE` options as `identity.run_identity` writes them, and the family as `base model`.
+        wanted: `DECISIVE` options as `identity.run_identity` writes them, the family as `base model`, and
+            how many `processes` train together, if it is not 1.
         total: Steps.
     """
     found: list[tuple[float, float, str]] = []
@@ -56,4 +57,5 @@ def forecast_time(folder: Path, wanted: Mapping[str, str], total: int) -> TimeFo
 
 def _comparable(identity: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     same_family = identity["base model"].split()[0] == wanted["base model"]
-    return same_family and all(identity.get(name) == wanted[name] for name in DECISIVE)
+    same_number = identity.get("processes", "1") == wanted.get("processes", "1")
+    return same_family and same_number and all(identity.get(name) == wanted[name] for name in DECISIVE)
