@@ -65,6 +65,8 @@ lyco.Desk = class {
 lyco.TrainShell = class {
     constructor(frame) {
         this.frame = frame;
+        // gradio gives every element of a text that it takes for prose its own margins and marks
+        frame.closest(".prose")?.classList.remove("prose");
         this.desk = new lyco.Desk(frame);
         this.sections = [...lyco.trainSections].sort((one, other) => one.order - other.order);
         this.tabs = lyco.make("div", {
