@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,15 @@ def test_flags_of_sd_scripts_are_planned_with_their_meaning(
     places = {"pretrained_model_name_or_path": small_model, "train_data_dir": images}
     places["output_dir"] = tmp_path / "out"
     flags = [f"--{name}={place.as_posix()}" for name, place in places.items()]
-    flags += "--output_name=cat --network_module=networks.lora --network_dim=2 --resolution=64".split()
-    flags += "--train_batch_size=3 --gradient_accumulation_steps=2 --max_train_epochs=2".split()
-    flags += "--learning_rate=1e-4 --unet_lr=2e-4 --text_encoder_lr 5e-5 --caption_extension=.txt".split()
+    flags += ["--output_name=cat", "--network_module=networks.lora", "--network_dim=2", "--resolution=64"]
+    flags += ["--train_batch_size=3", "--gradient_accumulation_steps=2", "--max_train_epochs=2"]
+    flags += ["--learning_rate=1e-4", "--unet_lr=2e-4", "--text_encoder_lr", "5e-5"]
+    flags += ["--caption_extension=.txt"]
     found = told(flags, capsys)
     data, network = found["data"], found["network"]
     samples = sum(bucket["samples"] for bucket in data["buckets"])
     # by hand, as sd-scripts counts: batches, then updates of two of them, twice
-    assert data["total_steps"] == 2 * -(-(-(-samples // 3)) // 2)
+    assert data["total_steps"] == 2 * math.ceil(math.ceil(samples / 3) / 2)
     assert {group["name"]: group["learning_rate"] for group in network["groups"]} == {
         "te1": 5e-5,
         "unet": 2e-4,
