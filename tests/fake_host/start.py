@@ -16,11 +16,10 @@ from tests.fake_host import web
 from tests.fake_host.app import App
 
 HERE = Path(__file__).parent
-GONE = (
-    *("modules", "networks", "gradio", "fastapi"),
-    *("lib_lyco.host", "lib_lyco.ui", "lib_lyco.entry.webui"),
-)
+_GONE = ("modules", "networks", "lib_lyco.host", "lib_lyco.ui", "lib_lyco.entry.webui")
 """Packages that are imported anew by each start: they know the host that was."""
+_FAKED = ("gradio", "fastapi")
+"""Packages that are made anew where they are not installed; the real ones know no host."""
 
 
 class _Gradio(ModuleType):
@@ -66,7 +65,7 @@ class FakeHost:
 
     def start(self) -> None:
         """Flags, settings, scripts, model, UI, API. Another run sleeps until this one stops."""
-        self._sleeping, self._runs = _forget(), True
+        self._sleeping, self._runs = forget(), True
         sys.path = [str(HERE), *sys.path]
         sys.argv = ["launch.py", "--data-dir", str(self.data_dir), *self.flags]
         import_or_fake_web()
@@ -145,7 +144,7 @@ class FakeHost:
         self._runs = False
         with self._printing():
             importlib.import_module("modules.script_callbacks").call("script_unloaded")
-        _forget()
+        forget()
         sys.modules.update(self._sleeping)
         sys.path, sys.argv = self._path, self._argv
 
@@ -157,10 +156,12 @@ def _before_lora(folder: Path) -> bool:
     return "lora" in metadata.get("scripts", "Before", fallback="").replace(",", " ").split()
 
 
-def _forget() -> dict[str, ModuleType]:
+def forget() -> dict[str, ModuleType]:
     """Takes the host's packages from the table of imported modules."""
-    return {
-        name: sys.modules.pop(name)
-        for name in list(sys.modules)
-        if any(name == package or name.startswith(f"{package}.") for package in GONE)
-    }
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if _is_gone(name)}
+
+
+def _is_gone(name: str) -> bool:
+    if name.split(".")[0] in _FAKED:
+        return sys.modules[name].__spec__ is None
+    return any(name == package or name.startswith(f"{package}.") for package in _GONE)

@@ -9,12 +9,20 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Client:
+    """Who asks: this machine."""
+
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True)
 class Request:
     """What came in."""
 
     query_params: Mapping[str, str]
     path_params: Mapping[str, str]
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    client: Client = Client()
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from tests.fake_host.start import GONE, HERE, import_or_fake_web
+from tests.fake_host.start import HERE, forget, import_or_fake_web
 
 
 @contextmanager
 def stand_in_modules(data_dir: Path) -> Generator[ModuleType]:
     """Makes `modules` importable, and what of ours knows it afresh; gives `modules.shared`."""
     path, argv = sys.path, sys.argv
-    _forget()
+    forget()
     sys.path, sys.argv = [str(HERE), *path], ["launch.py", "--data-dir", str(data_dir)]
     import_or_fake_web()
     try:
         yield importlib.import_module("modules.shared")
     finally:
-        _forget()
+        forget()
         sys.path, sys.argv = path, argv
-
-
-def _forget() -> None:
-    for name in list(sys.modules):
-        if any(name == package or name.startswith(f"{package}.") for package in GONE):
-            del sys.modules[name]
