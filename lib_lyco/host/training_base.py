@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from modules import devices, sd_models, sd_unet
+from modules import call_queue, devices, sd_models, sd_unet
 from torch import nn
 
 from lib_lyco.errors import ConfigError, ModelError
@@ -114,14 +114,27 @@ def can_load_ourselves() -> bool:
 
 @contextmanager
 def opened_base(config: TrainConfig) -> Generator[BaseModel]:
-    """The base model of a run. Whoever enters and leaves holds the host's lock.
+    """The base model of a run. The host's lock is taken to begin and to end, not in between.
 
-    Within it the host has the run's checkpoint in use, as if the user had chosen it.
+    Within it the host has the run's checkpoint in use, as if the user had chosen it; or, where the host's
+    model cannot be trained on, the run has one that is nobody else's.
 
     Raises:
         ModelError: There is no such checkpoint, or it cannot be trained on.
         ConfigError: An option is not for a model that the host has loaded.
     """
+    with ExitStack() as opened:
+        with call_queue.queue_lock:
+            model = opened.enter_context(_base(config))
+        try:
+            yield model
+        finally:
+            with call_queue.queue_lock:
+                opened.close()
+
+
+@contextmanager
+def _base(config: TrainConfig) -> Generator[BaseModel]:
     before = sd_models.model_data.sd_model
     wanted = _wanted(config.base_model, before)
     general = "" if before is None else _for_any(before)
@@ -132,12 +145,13 @@ def opened_base(config: TrainConfig) -> Generator[BaseModel]:
         return
     if general:
         raise _refused(wanted, general)
+    _demand_lent(config)
     with _in_use(wanted) as model:
         problem = why_not(model)
         if problem:
             raise _refused(wanted, problem)
-        _demand_lent(config)
         lent = training_model(model)
+        lent.presence.leave()  # until the run's first turn
         with lent.opened():
             yield lent
 
@@ -236,4 +250,4 @@ def _demand_lent(config: TrainConfig) -> None:
 
 def _refused(info: sd_models.CheckpointInfo, problem: str) -> ModelError:
     what, _, remedy = problem.partition(". ")
-    return ModelError(f"{what}", where=info.title, remedy=remedy)
+    return ModelError(what, where=info.title, remedy=remedy)

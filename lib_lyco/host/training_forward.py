@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from lib_lyco.host.training_text import attention
@@ -34,6 +36,8 @@ def training_forwards(
             yield module, partial(_cross_attention, module)
         elif inner is not None:
             yield module, partial(_checkpointed, inner) if checkpointing else inner
+        elif isinstance(module, nn.GroupNorm) and module.weight.dtype != torch.float32:
+            yield module, partial(_group_norm, module)
     for text in texts if checkpointing else ():
         for layer in _clip_layers(text):
             yield layer, partial(_checkpointed, layer.forward)
@@ -48,6 +52,12 @@ def _clip_layers(text: nn.Module) -> Iterator[nn.Module]:
 def _checkpointed(function: Forward, *inputs: Any, **named: Any) -> Any:
     """Nothing is drawn by chance here (dropout is a function of seeds), so no generator is kept."""
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False, **named)
+
+
+def _group_norm(module: nn.GroupNorm, x: Tensor) -> Tensor:
+    """In float32, as ldm means it: its own mixes dtypes, which works only where autocast mends it."""
+    weight, bias = module.weight.float(), module.bias.float()
+    return functional.group_norm(x.float(), module.num_groups, weight, bias, module.eps).to(x.dtype)
 
 
 def _cross_attention(module: Any, x: Tensor, context: Tensor | None = None, *_: Any, **__: Any) -> Tensor:

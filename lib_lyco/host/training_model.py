@@ -6,8 +6,10 @@ Pictures may be drawn between two steps: what training does to the modules is pu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +35,14 @@ from lib_lyco.train.autograd.operation import autocasts
 LATENT_FACTOR = 8
 _OPEN_CLIP_PAD = 0
 _LARGEST_PERIOD = 10000.0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Something that is put on the host's modules; see `presence.Part`."""
+
+    put_on: Callable[[], None]
+    take_off: Callable[[], None]
 
 
 def training_model(model: nn.Module) -> HostTrainingModel:
@@ -112,23 +122,16 @@ class HostTrainingModel:
     def targets(self) -> Targets:
         return self._targets
 
-    def opened(self) -> AbstractContextManager[None]:
-        """Within it the modules compute as training needs it, whenever the run is present."""
-        return self.presence.holding(self, of_base=True)
+    @contextmanager
+    def opened(self) -> Generator[None]:
+        """Within it the modules compute as training needs it, whenever the run is present.
 
-    def put_on(self) -> None:
-        """What `presence` calls when the run has the model: all blocks compute as training needs it."""
-        for view in self._views.values():
-            view.follow()
-        self._is_on = True
-        self._replant()
-
-    def take_off(self) -> None:
-        """What `presence` calls when others have it: every module is as its owner left it."""
-        self._is_on = False
-        self._replant()
-        for view in self._views.values():
-            view.leave()
+        Sample pictures are drawn as the host draws, but with everything that belongs to the base.
+        """
+        views = _Part(self._follow, self._leave)
+        forwards = _Part(partial(self._compute, True), partial(self._compute, False))
+        with self.presence.holding(views, of_base=True), self.presence.holding(forwards):
+            yield
 
     def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """As `BaseModel.encode_images`; the latents are float32.
@@ -213,6 +216,18 @@ class HostTrainingModel:
         width = (label.in_features - cond.pooled.shape[1]) // numbers.shape[1]
         waves = _waves(numbers.flatten(), width).reshape(b, -1)
         return torch.cat([cond.pooled.to(self.dtype), waves.to(self.dtype)], dim=1)
+
+    def _follow(self) -> None:
+        for view in self._views.values():
+            view.follow()
+
+    def _leave(self) -> None:
+        for view in self._views.values():
+            view.leave()
+
+    def _compute(self, as_trained: bool) -> None:
+        self._is_on = as_trained
+        self._replant()
 
     def _replant(self) -> None:
         """Gives each module the forward function of the moment."""

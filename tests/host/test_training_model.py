@@ -13,6 +13,8 @@ BASES = ["lyco-embedded", "small-sd2", "small-sdxl"]
 ROUNDING = 2e-5
 """Of float32, through all layers, relative to the largest value."""
 
+HALF_ROUNDING = 2e-2
+"""Of bfloat16."""
 GRADIENT_ROUNDING = 1e-3
 """Of each tensor of gradients, which are sums of much larger terms."""
 
@@ -41,6 +43,16 @@ def test_loss_and_gradients_are_those_of_the_command_line(
     assert found["same layers"] and found["layers"] and found["text layers"]
     assert found["loss"] < ROUNDING
     assert found["worst"][1] < GRADIENT_ROUNDING, found
+    assert found["intact"]
+
+
+@pytest.mark.parametrize("base", BASES[:2], indirect=True)
+def test_weights_in_half_precision_are_trained_on_as_the_command_line_does(base: Host) -> None:
+    found = base.ask("half_precision")
+    assert found["loss"] < HALF_ROUNDING
+    assert found["gradients"] > 1 - HALF_ROUNDING, found
+    assert found["dtypes"] == ["torch.float32"]
+    assert found["latents"][0] == "torch.float32" and found["latents"][1] < HALF_ROUNDING
     assert found["intact"]
 
 

@@ -31,11 +31,5 @@ def reload_model_weights(
     sd_model: HostModel | None = None, info: CheckpointInfo | None = None, forced_reload: bool = False
 ) -> HostModel:
     """Loads a checkpoint unless it is the one in use; takes no lock."""
-checkpoints_list: dict[str, CheckpointInfo]
-"""Every checkpoint that the page offers, by title."""
-
-def reload_model_weights(
-    sd_model: HostModel | None = None, info: CheckpointInfo | None = None, forced_reload: bool = False
-) -> HostModel: ...
 def send_model_to_cpu(m: HostModel | None) -> None: ...
 def send_model_to_device(m: HostModel) -> None: ...

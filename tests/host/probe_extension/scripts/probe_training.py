@@ -5,10 +5,12 @@ in one process, on the same weights."""
 # (typings/ declares what the extension uses of the host; this uses more)
 
 import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from modules import call_queue, script_callbacks, shared
+from modules import devices, script_callbacks, shared
 
 PROMPTS = ["a red circle on a blue background", "two (small:1.3) [green] squares, " + "word, " * 60]
 
@@ -155,6 +157,56 @@ def learning(algo: str, checkpointing: bool) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _in_half() -> Generator[None]:
+    """The host's model as it is without --no-half, in the half precision that this torch's CPU knows."""
+    before = [(one, one.data) for one in shared.sd_model.parameters()]
+    dtype = devices.dtype_unet
+    for parameter, data in before:
+        parameter.data = data.to(torch.bfloat16)
+    devices.dtype_unet = torch.bfloat16
+    try:
+        yield
+    finally:
+        devices.dtype_unet = dtype
+        for parameter, data in before:
+            parameter.data = data
+
+
+def half_precision() -> dict[str, Any]:
+    """The two providers with weights in bfloat16 and layers in float32."""
+    from lib_lyco.host.training_model import training_model
+    from lib_lyco.models.load import load_model
+    from lib_lyco.train.config import make_config
+    from lib_lyco.train.precision import make_precision
+
+    config = make_config({"rank": 4, "images": "unused", "output": "unused"})
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with _in_half():
+        ours, before = training_model(shared.sd_model), _state()
+        kind, file = ours.schedule.prediction, shared.sd_model.sd_checkpoint_info.filename
+        theirs = load_model(file, dtype=torch.bfloat16, prediction=kind)
+        with make_precision("bf16", ours.device, ours.dtype).context():
+            with ours.opened():
+                loss, gradients = _learned(ours, config, checkpointing=True)
+            expected, others = _learned(theirs, config, checkpointing=False)
+        with torch.no_grad():
+            latents = [model.encode_images(images) for model in (ours, theirs)]
+        return {
+            "loss": abs(loss / expected - 1),
+            "gradients": _cosine(gradients, others),
+            "dtypes": sorted({str(found.dtype) for found in gradients.values()}),
+            "latents": [str(latents[0].dtype), _distance(latents[0], latents[1])],
+            "intact": _state() == before,
+        }
+
+
+def _cosine(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Of the angle between all gradients of each."""
+    first, second = (torch.cat([found[name].flatten() for name in sorted(other)]) for found in (one, other))
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
+
+
 def digest() -> str:
     """Of every weight and buffer of the model."""
     state = hashlib.sha256()
@@ -178,14 +230,13 @@ def opened(name: str) -> dict[str, Any]:
     from lib_lyco.train.config import make_config
 
     config = make_config({"base_model": name, "images": "unused", "output": "unused"})
-    with call_queue.queue_lock:
-        found: dict[str, Any] = {"before": _in_use()}
-        try:
-            with opened_base(config) as model:
-                found |= {"within": _in_use(), "kind": type(model).__name__, "family": model.family}
-        except LycoError as error:
-            found["refused"] = str(error)
-        return found | {"after": _in_use()}
+    found: dict[str, Any] = {"before": _in_use()}
+    try:
+        with opened_base(config) as model:
+            found |= {"within": _in_use(), "kind": type(model).__name__, "family": model.family}
+    except LycoError as error:
+        found["refused"] = str(error)
+    return found | {"after": _in_use()}
 
 
 def _in_use() -> list[Any]:
@@ -199,7 +250,7 @@ def _in_use() -> list[Any]:
 
 def obstacles() -> dict[str, str]:
     """Why the loaded model cannot be trained on, as it is and after what users do."""
-    from modules import devices, sd_unet
+    from modules import sd_unet
 
     from lib_lyco.host.training_base import why_not
 
@@ -218,7 +269,7 @@ def obstacles() -> dict[str, str]:
     return found
 
 
-QUESTIONS = (forward_passes, learning, trained_bases, opened, obstacles)
+QUESTIONS = (forward_passes, learning, half_precision, trained_bases, opened, obstacles)
 
 
 def add_routes(_: Any, app: Any) -> None:
