@@ -19,6 +19,7 @@ from playwright.sync_api import Locator, Page, expect
 from lib_lyco.train.data.folder import scan_folder
 from lib_lyco.train.options.subset import SubsetOptions
 from tests.browser.training.conftest import Ui
+from tests.studio.dataset.onnx_model import put_model
 from tests.studio.dataset.pictures import put_image, put_text
 
 COLOURS = ("red", "green", "blue", "gold")
@@ -245,6 +246,51 @@ def test_an_upload_says_what_it_did_not_take(training_page: Page, ui: Ui) -> Non
     kept = ui.data / "lyco" / "dataset" / "images" / "birds"
     assert captions(kept) == {"a": "bird, red"}
     assert page.evaluate("document.getElementById('lyco_train').shell.desk.config.images") == str(kept)
+
+
+def test_captions_are_made_by_a_model_that_the_user_put_there(
+    section: Section, folder: Path, ui: Ui
+) -> None:
+    pytest.importorskip("onnxruntime")
+    put_model(ui.data / "models" / "wd14" / "colours")
+    section.button("Auto-tag…").click()
+    window = section.page.get_by_role("dialog")
+    expect(window.get_by_label("Made by")).to_have_text("colours")
+    window.get_by_label("In front of every caption").fill("sks")
+    window.get_by_role("button", name="Start").click()
+    expect(window).to_have_count(0)
+    expect(section.button("Undo")).to_be_enabled()
+    # a square is filled up with white, of which 1/3, 1/2 and 3/5 of the wider pictures are made
+    assert captions(folder) == {
+        "red": "sks, thing, red",
+        "green": "sks, thing, green, odd",  # blue 0.33
+        "blue": "sks, thing, blue, blue thing",  # blue 1
+        "gold": "sks, thing, gold, odd, green, blue thing",  # green 0.94, blue 0.6
+    }
+    section.button("Undo").click()
+    expect(section.button("Undo")).to_be_disabled()
+    assert captions(folder)["red"] == "thing, red"
+
+
+def test_masks_are_made_and_shown(section: Section, folder: Path) -> None:
+    half = Image.new("RGBA", (64, 64), (255, 0, 0, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 32, 64))
+    half.save(folder / "half.png")
+    section.button("Open").click()
+    expect(section.tiles).to_have_count(5)
+    section.button("Masks…").click()
+    window = section.page.get_by_role("dialog")
+    window.get_by_role("button", name="Make masks").click()
+    expect(window.get_by_role("status")).to_have_text("5 masks were made, 0 were there.")
+    window.get_by_role("button", name="Use these").click()
+    section.button("Masks").click()
+    shown = section.root.locator('.lyco-train-set-tile[data-name="half.png"] .lyco-train-set-mask')
+    expect(shown).to_be_visible()
+    section.page.wait_for_function(
+        "() => [...document.querySelectorAll('.lyco-train-set-mask')].every((one) => one.naturalWidth > 0)"
+    )
+    masks = folder.with_name("3_set_masks")
+    assert sorted(path.name for path in masks.glob("3_set/*.png"))[-2:] == ["half.png", "red.png"]
 
 
 def test_thousands_of_images_are_not_all_in_the_page(training_page: Page, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from lib_lyco.studio.dataset.tagger import Guess, Look, Mode, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
 from lib_lyco.studio.dataset.tags import Grammar
 from lib_lyco.studio.dataset.wd14 import Wd14Tagger, find_wd14, prepared, read_tags
+from tests.studio.dataset.onnx_model import put_model, put_tags
 from tests.studio.dataset.pictures import listing_of, put_image, put_text
 
 GUESSES = (
@@ -132,14 +132,6 @@ def test_a_model_is_shown_white_around_and_blue_first() -> None:
     assert prepared(image).shape == (448, 448, 3)
 
 
-def put_tags(path: Path, rows: Sequence[tuple[str, str]]) -> None:
-    """A list of tags as the models come with."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("tag_id", "name", "category", "count"))
-        writer.writerows((number, name, category, 1) for number, (name, category) in enumerate(rows))
-
-
 def test_models_are_found_with_what_they_lack(tmp_path: Path) -> None:
     for name in ("one", "two"):
         put_text(tmp_path / name / "model.onnx", b"")
@@ -158,29 +150,13 @@ def test_models_are_found_with_what_they_lack(tmp_path: Path) -> None:
 
 def test_a_real_session_gives_its_answers(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    onnx: Any = pytest.importorskip("onnx")
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    # the mean over the picture of blue, green and red, as shares of 255
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2], keepdims=0),
-        helper.make_node("Div", ["mean", "most"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tagger",
-        [helper.make_tensor_value_info("x", kind, ["n", 64, 64, 3])],
-        [helper.make_tensor_value_info("y", kind, ["n", 3])],
-        [helper.make_tensor("most", kind, [1], [255.0])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, str(tmp_path / "model.onnx"))
-    put_tags(tmp_path / "selected_tags.csv", [("blue", "0"), ("green", "4"), ("red", "9")])
+    put_model(tmp_path)
     tagger = Wd14Tagger(tmp_path)
     assert tagger.problem == ""
     with tagger.open() as look:
         guesses = look(Image.new("RGB", (64, 64), (51, 102, 255)))
     assert [(one.text, one.category) for one in guesses] == [
-        ("blue", "general"),
+        ("blue_thing", "general"),
         ("green", "character"),
         ("red", "rating"),
     ]
