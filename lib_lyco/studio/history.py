@@ -46,6 +46,11 @@ class History:
             self._go_back_to(line["back_to"])
         elif line.get("event") == "saved":
             self.saved.append({name: line.get(name) for name in ("path", "step", "epoch", "reason")})
+        elif line.get("event") == "failed" and line.get("saved"):
+            # what was rescued of a run that could not go on
+            self.saved.append(
+                {"path": line["saved"], "step": line["step"], "epoch": 0, "reason": "rescued"}
+            )
         elif line.get("event") == "sampled":
             self.samples.append({name: line[name] for name in ("path", "step", "prompt", "with_network")})
 
