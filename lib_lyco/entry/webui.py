@@ -12,6 +12,7 @@ from lib_lyco.host.startup import follow_host
 from lib_lyco.ui.editor import EditorFields
 from lib_lyco.ui.popup import warn
 from lib_lyco.ui.settings import COMPONENTS
+from lib_lyco.ui.training import training_page
 
 FEATURES = (
     Feature("applying networks", "lib_lyco.host.activation"),
@@ -24,6 +25,7 @@ FEATURES = (
     Feature("the page of cards", "lib_lyco.host.cards"),
     Feature("filling the page of cards", "lib_lyco.host.card_api"),
     Feature("axes for the X/Y/Z plot", "lib_lyco.host.xyz"),
+    Feature("training", "lib_lyco.host.training"),
 )
 """In this order; whatever acts on a tag comes first."""
 
@@ -32,7 +34,7 @@ def register() -> None:
     """Starts everything that this WebUI can carry, and says what it cannot."""
     catalog = Index(index_path(), network_folders(), KnownHashes().of)
     undeclare = declare(COMPONENTS, catalog)
-    app = HostApp(Options(), catalog, warn, EditorFields)
+    app = HostApp(Options(), catalog, warn, EditorFields, training_page)
     app.at_unload(catalog.close)
     app.at_unload(undeclare)
     follow_host(app, start_features(FEATURES, app))

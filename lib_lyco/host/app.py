@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from lib_lyco.catalog.index import Index
+from lib_lyco.errors import NetworkNotFoundError
 from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.engine import Engine, Listener
 from lib_lyco.host.fields import Fields
 from lib_lyco.host.options import Options
 from lib_lyco.host.preset_file import PresetFile
+from lib_lyco.host.sessions import Load
 from lib_lyco.host.watcher import Watcher
 from lib_lyco.network.cache import NetworkCache
 from lib_lyco.network.network import Network
 from lib_lyco.prompt.presets import Presets
 from lib_lyco.prompt.request import NetworkRequest
+
+RUN_SIGN = "@"
+"""With which the name of a run's network begins."""
+
+
+def catalog_only(name: str) -> Network:
+    """There are no runs."""
+    raise NetworkNotFoundError("There is no run in this WebUI", where=name)
 
 
 class HostApp:
@@ -25,6 +37,7 @@ class HostApp:
         catalog: The networks on disk.
         popup: Shows a message in a corner of the page.
         editor_fields: Makes the fields of a card's editor.
+        training_page: Makes the page of the training tab.
     """
 
     def __init__(
@@ -33,11 +46,17 @@ class HostApp:
         catalog: Index,
         popup: Callable[[str], None],
         editor_fields: Callable[[], Fields],
+        training_page: Callable[[], Any],
     ) -> None:
         self.options = options
         self.catalog = catalog
         self.popup = popup
         self.editor_fields = editor_fields
+        self.training_page = training_page
+        self.run_network: Load = catalog_only
+        """Loads the network of a run, whose name begins with a sign that no file is asked for by."""
+        self.stand_ins: dict[str, Path] = {}
+        """Names that mean another file for a moment; used under the host's lock."""
         self.watcher = Watcher(catalog)
         """Keeps the catalog up to date."""
         self.cache = NetworkCache(options.cache_bytes)
@@ -72,10 +91,14 @@ class HostApp:
         if self._cache_bytes != self.options.cache_bytes:
             self._cache_bytes = self.options.cache_bytes
             self.cache = NetworkCache(self._cache_bytes)
-        return self.cache.load(self.catalog.find(name))
+        if name.startswith(RUN_SIGN):
+            return self.run_network(name)
+        return self.cache.load(self.stand_ins.get(name) or self.catalog.find(name))
 
     def _tell_others(self, request: NetworkRequest) -> str | None:
         """Which of several files of one name was taken, and how to have another."""
+        if request.name.startswith(RUN_SIGN) or request.name in self.stand_ins:
+            return None
         others = self.catalog.others(request.name)
         if not others:
             return None

@@ -159,6 +159,15 @@ class Engine:
             companion(())
         self.applied = AppliedState(self.applied.serial + 1)
 
+    def put_away(self) -> None:
+        """Takes everything off until a picture wants it again; what was applied last stays told."""
+        if self._weights is None:
+            return
+        self._sessions.restore()
+        self._weights, self._key = None, ()
+        for companion in self.companions:
+            companion(())
+
     def weights(self) -> tuple[Family | None, WeightOf | None]:
         """The family of the model in use, and its weights without networks; see `Sessions.weights`.
 

@@ -21,7 +21,8 @@ from modules.processing import StableDiffusionProcessing
 from lib_lyco.catalog.entry import CatalogEntry
 from lib_lyco.errors import NetworkNotFoundError, PromptError
 from lib_lyco.files.hashes import short_hash
-from lib_lyco.host.app import HostApp
+from lib_lyco.files.header import read_metadata
+from lib_lyco.host.app import RUN_SIGN, HostApp
 from lib_lyco.host.applied import AppliedState
 from lib_lyco.host.network_hash import compute_hash
 from lib_lyco.prompt.edit import Tag, map_tags
@@ -64,8 +65,7 @@ def write_hashes(app: HostApp, p: StableDiffusionProcessing, state: AppliedState
         return
     noted: dict[str, str] = getattr(p, "lora_hashes", {}) if state.hires else {}
     for request, _ in state.requested:
-        entry = app.catalog.entry(request.name)
-        found = entry.hash or compute_hash(entry.path)
+        found = _hash_of(app, request.name)
         if found:
             noted[request.name.translate(_FORBIDDEN)] = short_hash(found)
     if noted:
@@ -74,6 +74,16 @@ def write_hashes(app: HostApp, p: StableDiffusionProcessing, state: AppliedState
     elif app.options.own_lora:
         # an earlier batch, or an earlier cell of a grid, may have left its own
         p.extra_generation_params.pop(WRITTEN, None)
+
+
+def _hash_of(app: HostApp, name: str) -> str | None:
+    """The hash of the file that a tag's name means; None where there is none."""
+    if name.startswith(RUN_SIGN):
+        return None
+    if name in app.stand_ins:
+        return read_metadata(app.stand_ins[name]).get("sshs_model_hash")
+    entry = app.catalog.entry(name)
+    return entry.hash or compute_hash(entry.path)
 
 
 class Paste:

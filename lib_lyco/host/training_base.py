@@ -44,7 +44,7 @@ _OTHER = "Load a checkpoint of Stable Diffusion 1, 2 or XL."
 def bases() -> Sequence[Base]:
     """The loaded checkpoint, then all that the host lists. Loads nothing."""
     model = sd_models.model_data.sd_model
-    info = getattr(model, "sd_checkpoint_info", None)
+    info = _info(model)
     loaded = Base(
         name="",
         title=info.title if info else "No checkpoint is loaded",
@@ -138,7 +138,7 @@ def _base(config: TrainConfig) -> Generator[BaseModel]:
     before = sd_models.model_data.sd_model
     wanted = _wanted(config.base_model, before)
     general = "" if before is None else _for_any(before)
-    own = before is not None and before.sd_checkpoint_info.filename == wanted.filename
+    own = _is_in_use(wanted)
     if before is not None and (general or (own and _for_this(before))) and can_load_ourselves():
         with _put_away(before):
             yield _load(config, wanted.filename)
@@ -161,16 +161,25 @@ def _in_use(wanted: sd_models.CheckpointInfo) -> Generator[sd_models.HostModel]:
     """The host's model with a checkpoint's weights; the one before is loaded again at the end, unless the
     user has chosen another meanwhile."""
     before = sd_models.model_data.sd_model
-    if before is not None and before.sd_checkpoint_info.filename == wanted.filename:
+    if before is not None and _is_in_use(wanted):
         yield before
         return
-    former = before.sd_checkpoint_info if before is not None else None
+    former = _info(before)
     try:
         yield _reload(wanted)
     finally:
-        model = sd_models.model_data.sd_model
-        if former is not None and model is not None and model.sd_checkpoint_info is wanted:
+        if former is not None and _is_in_use(wanted):
             _reload(former)
+
+
+def _info(model: sd_models.HostModel | None) -> sd_models.CheckpointInfo | None:
+    """What a model was loaded from; Forge's stand-in for one that is not loaded yet has nothing."""
+    return getattr(model, "sd_checkpoint_info", None)
+
+
+def _is_in_use(info: sd_models.CheckpointInfo) -> bool:
+    loaded = _info(sd_models.model_data.sd_model)
+    return loaded is not None and loaded.filename == info.filename
 
 
 def _reload(info: sd_models.CheckpointInfo) -> sd_models.HostModel:
@@ -216,9 +225,10 @@ def _load(config: TrainConfig, path: str) -> BaseModel:
 def _wanted(name: str, loaded: sd_models.HostModel | None) -> sd_models.CheckpointInfo:
     """The checkpoint that `base_model` names: a file, or a title of the host's list."""
     if not name:
-        if loaded is None:
+        info = _info(loaded)
+        if info is None:
             raise ModelError("No checkpoint is loaded", remedy="Choose one at the top of the page.")
-        return loaded.sd_checkpoint_info
+        return info
     for info in sd_models.checkpoints_list.values():
         if name in (info.title, info.name, info.filename) or Path(info.filename) == Path(name):
             return info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lib_lyco.models.base import BaseModel
 
@@ -20,6 +20,9 @@ class Part(Protocol):
     def take_off(self) -> None:
         """Leaves the model as it was before."""
         ...
+
+
+_P = TypeVar("_P")
 
 
 @dataclass(eq=False)
@@ -71,6 +74,10 @@ class Presence:
             if not entry.absences:
                 entry.absences = 1
                 part.take_off()
+
+    def find(self, kind: type[_P]) -> _P | None:
+        """The part of this kind, on the model or off."""
+        return next((entry.part for entry in self._entries if isinstance(entry.part, kind)), None)
 
     def leave(self) -> None:
         """Takes everything off, the last first, until `come_back`. Does nothing if it has left already."""

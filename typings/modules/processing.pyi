@@ -3,6 +3,7 @@ from typing import Any
 
 from modules.extra_networks import ExtraNetworkParams
 from modules.scripts import ScriptRunner
+from modules.sd_models import HostModel
 
 class StableDiffusionProcessing:
     """A job: one press of Generate."""
@@ -37,8 +38,26 @@ class StableDiffusionProcessing:
     def cached_params(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The key of a conditioning cache, made immediately before text is encoded."""
     def setup_conds(self) -> None: ...
+    def close(self) -> None:
+        """The job is over."""
 
 class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
+    def __init__(
+        self,
+        *,
+        sd_model: HostModel,
+        prompt: str,
+        negative_prompt: str,
+        seed: int,
+        sampler_name: str,
+        steps: int,
+        cfg_scale: float,
+        width: int,
+        height: int,
+        override_settings: dict[str, Any],
+        do_not_save_samples: bool,
+        do_not_save_grid: bool,
+    ) -> None: ...
     enable_hr: bool
     hr_second_pass_steps: int
     hr_prompt: str | list[str]
@@ -51,6 +70,8 @@ class Processed:
     images: list[Any]
     infotexts: list[str]
     comments: str
+    def infotext(self, p: StableDiffusionProcessing, index: int) -> str:
+        """Of one picture, with the tags of its prompt."""
 
 def process_images(p: StableDiffusionProcessing) -> Processed: ...
 

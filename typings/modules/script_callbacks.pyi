@@ -29,3 +29,5 @@ def on_infotext_pasted(callback: Callable[[str, dict[str, Any]], None]) -> None:
     """With an infotext and what was read from it, which may be changed."""
 
 def on_script_unloaded(callback: Callable[[], None]) -> None: ...
+def on_ui_tabs(callback: Callable[[], list[tuple[Any, str, str]]]) -> None:
+    """Returns the page's tabs: gradio's blocks, title, id. Not with `--nowebui`."""

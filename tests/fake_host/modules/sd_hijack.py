@@ -74,6 +74,11 @@ class StableDiffusionModelHijack:
         self.comments: list[str] = []
         self.extra_generation_params: dict[str, Any] = {}
         self.embedding_db = EmbeddingDatabase()
+        self.circular_enabled = False
+
+    def apply_circular(self, enable: bool) -> None:
+        """Pictures that tile. None do here."""
+        self.circular_enabled = enable
 
     def hijack(self, m: Any) -> None:
         """Puts the wrappers on."""
