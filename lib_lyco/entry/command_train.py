@@ -88,7 +88,7 @@ def show(events: Iterable[Event]) -> None:
                 bar.set_postfix(epoch=event.epoch, loss=f"{event.average_loss:.4f}", refresh=False)
                 bar.update(event.step - bar.n)
             elif isinstance(event, Caching):
-                bar.set_description(f"encode images {event.done}/{event.total}")
+                bar.set_description(f"encode {event.what} {event.done}/{event.total}")
             elif isinstance(event, Started):
                 bar.reset(event.plan.total_steps)
                 say(str(event.plan))

@@ -24,10 +24,11 @@ class Started:
 
 @dataclass(frozen=True)
 class Caching:
-    """Images are being encoded before the first step."""
+    """Images, then captions, are being encoded before the first step."""
 
     done: int
     total: int
+    what: Literal["images", "captions"] = "images"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,8 +16,9 @@ from torch import nn
 
 from lib_lyco.errors import FileError, TrainingError
 from lib_lyco.train.control import Asked, Control
-from lib_lyco.train.data.latent import Encoded, LatentSource
+from lib_lyco.train.data.latent import Encoded
 from lib_lyco.train.data.order import Sample
+from lib_lyco.train.data.variation import Caption
 from lib_lyco.train.events import (
     Caching,
     Event,
@@ -29,7 +31,7 @@ from lib_lyco.train.events import (
     Step,
     Validated,
 )
-from lib_lyco.train.memory import set_aside
+from lib_lyco.train.memory import set_aside, texts_aside
 from lib_lyco.train.plan import Plan
 from lib_lyco.train.preview import Previews
 from lib_lyco.train.progress import Progress
@@ -95,11 +97,11 @@ class _Unmade(Exception):
 
 
 class _Encoding:
-    """What a source does before the first batch; after an error it begins again, and skips what is done."""
+    """What is done before the first batch; after an error it begins again, and skips what is done."""
 
-    def __init__(self, source: LatentSource) -> None:
-        self._source = source
-        self._steps = source.prepare()
+    def __init__(self, begin: Callable[[], Iterator[tuple[int, int]]]) -> None:
+        self._begin = begin
+        self._steps = begin()
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return self
@@ -108,7 +110,7 @@ class _Encoding:
         try:
             return next(self._steps)
         except FileError:
-            self._steps = self._source.prepare()
+            self._steps = self._begin()
             raise
 
 
@@ -136,7 +138,8 @@ class _Loop:
             run.saving.states.remove_leftovers()
         yield from self._prepare()
         try:
-            yield from self._steps()
+            with self._texts_aside():
+                yield from self._steps()
             if progress.step > 0:
                 yield from writer.last()
         except GeneratorExit:
@@ -148,14 +151,46 @@ class _Loop:
         yield Finished(writer.last_saved, progress.step, progress.loss, progress.seconds, not progress.over)
 
     def _prepare(self) -> Iterator[Event]:
-        """Encodes images; where the disk has no room for them, waits and goes on."""
-        validation = self._run.validation
-        for source in (self._learning, validation.images if validation else None):
-            encoding = _Encoding(source.latents) if source else iter(())
+        """Encodes images and captions; where the disk has no room for them, waits and goes on."""
+        learning, validation = self._learning, self._run.validation
+        for source in (learning, validation.images if validation else None):
+            encoding = _Encoding(source.latents.prepare) if source else iter(())
             while told := (yield from self._writer.patiently(partial(next, encoding, None))):
                 yield Caching(*told)
-                if self._control.stop_requested and self._run.world.size == 1:
+                if self._stop_at_once:
                     return
+        reading = _Encoding(lambda: learning.texts.prepare(self._captions()))
+
+        def read() -> tuple[int, int] | None:
+            with learning.precision.context():
+                return next(reading, None)
+
+        while told := (yield from self._writer.patiently(read)):
+            yield Caching(*told, "captions")
+            if self._stop_at_once:
+                return
+
+    @property
+    def _stop_at_once(self) -> bool:
+        return self._control.stop_requested and self._run.world.size == 1
+
+    def _captions(self) -> Iterator[Caption]:
+        """All that the text encoders will be asked during the steps, as far as it can be foretold."""
+        validation, kept = self._run.validation, self._learning.objective.preservation
+        yield from self._learning.variations.lasting()
+        if validation:
+            yield from validation.images.variations.lasting()
+        if kept:
+            yield Caption(kept.caption, kept.caption)
+
+    def _texts_aside(self) -> AbstractContextManager[None]:
+        """Within it text encoders that nobody will ask are off the device, but while pictures are drawn."""
+        learning, validation = self._learning, self._run.validation
+        variations = [learning.variations, *([validation.images.variations] if validation else [])]
+        asked = not learning.texts.keeps or not all(one.foretold for one in variations)
+        if asked or learning.presence.lent:
+            return nullcontext()
+        return learning.presence.holding(texts_aside(learning.model))
 
     def _steps(self) -> Iterator[Event]:
         if self._progress.step:

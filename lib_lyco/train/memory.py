@@ -1,4 +1,4 @@
-"""A paused run off its device: everything large lies in ordinary memory until it goes on."""
+"""What is off the device while nobody needs it: text encoders beside their kept conds, a paused run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,36 @@ from lib_lyco.models.base import BaseModel
 from lib_lyco.naming.layer import Component
 from lib_lyco.train.step import Learning
 
-_COMPONENTS: tuple[Component, ...] = ("unet", "te1", "te2", "te3")
+_TEXTS: tuple[Component, ...] = ("te1", "te2", "te3")
+_COMPONENTS: tuple[Component, ...] = ("unet", *_TEXTS)
 _CPU = torch.device("cpu")
+
+
+class Aside:
+    """Tensors in ordinary memory, then where they were, bit for bit."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._tensors = list(tensors)
+        self._moved: list[tuple[Tensor, torch.device]] = []
+
+    def put_on(self) -> None:
+        """Moves them to the CPU, and gives their memory back."""
+        for tensor in self._tensors:
+            if tensor.device != _CPU:
+                self._moved.append((tensor, tensor.device))
+                tensor.data = tensor.data.to(_CPU)
+        _give_back()
+
+    def take_off(self) -> None:
+        """Moves them back."""
+        for tensor, device in self._moved:
+            tensor.data = tensor.data.to(device)
+        self._moved.clear()
+
+
+def texts_aside(model: BaseModel) -> Aside:
+    """The text encoders of a model."""
+    return Aside(_held(_modules(model, _TEXTS)))
 
 
 @contextmanager
@@ -23,32 +51,30 @@ def set_aside(learning: Learning) -> Generator[None]:
 
     A base model that is lent stays where it is.
     """
-    moved: list[tuple[Tensor, torch.device]] = []
+    aside = Aside(_tensors(learning))
     try:
-        for tensor in _tensors(learning):
-            if tensor.device != _CPU:
-                moved.append((tensor, tensor.device))
-                tensor.data = tensor.data.to(_CPU)
-        _give_back()
+        aside.put_on()
         yield
     finally:
-        for tensor, device in moved:
-            tensor.data = tensor.data.to(device)
+        aside.take_off()
 
 
 def _tensors(learning: Learning) -> Iterator[Tensor]:
-    for module in () if learning.presence.lent else _modules(learning.model):
-        yield from module.parameters()
-        yield from module.buffers()
-    for layer in learning.network:
-        yield from layer.module.parameters()
-        yield from layer.module.buffers()
+    if not learning.presence.lent:
+        yield from _held(_modules(learning.model, _COMPONENTS))
+    yield from _held(layer.module for layer in learning.network)
     # torch's optimisers hand out the very tensors they work with
     yield from _leaves(learning.optimisation.state())
 
 
-def _modules(model: BaseModel) -> Iterator[nn.Module]:
-    for component in _COMPONENTS:
+def _held(modules: Iterable[nn.Module]) -> Iterator[Tensor]:
+    for module in modules:
+        yield from module.parameters()
+        yield from module.buffers()
+
+
+def _modules(model: BaseModel, components: Iterable[Component]) -> Iterator[nn.Module]:
+    for component in components:
         module = model.component(component)
         if module is not None:
             yield module

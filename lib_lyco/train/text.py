@@ -8,7 +8,7 @@ never meet an old file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,23 @@ class Texts:
         self._memory: dict[Caption, Cond] = {}
         self._folder = folder
         self._fingerprint = encoding.fingerprint() if folder is not None and self._keep else b""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether conds of captions that may come again are kept."""
+        return self._keep
+
+    def prepare(self, captions: Iterable[Caption]) -> Iterator[tuple[int, int]]:
+        """Encodes captions before they are asked for, if they are kept; yields (done, total) as it goes.
+
+        Raises:
+            FileError: A cache file cannot be written.
+        """
+        wanted = list(dict.fromkeys(captions)) if self._keep else []
+        for done, caption in enumerate(wanted, start=1):
+            with torch.no_grad():
+                self._kept(caption)
+            yield done, len(wanted)
 
     def kept(self) -> Texts | None:
         """The same, but conds that may come again are kept in memory; None if they are, or cannot be."""

@@ -172,8 +172,8 @@ def test_second_remedy_is_to_encode_before_the_steps(make_config: Make) -> None:
     changes = [event.change for event in recovered(events)]
     assert changes == ["gradient checkpointing", "latents and conds kept in memory"]
     kinds = [type(event).__name__ for event in events]
-    assert kinds[kinds.index("Recovered") :][:6] == ["Recovered"] * 2 + ["Caching"] * 3 + ["Step"]
-    assert model.encoded == 1 + 3  # the batch that did not fit, then each image once
+    assert kinds[kinds.index("Recovered") :][:9] == ["Recovered"] * 2 + ["Caching"] * 6 + ["Step"]
+    assert model.encoded == 1 + 3  # the batch that did not fit, then each image once; captions likewise
     trained = load_file(final_file(config))
     for name, tensor in base.items():
         torch.testing.assert_close(trained[name], tensor, rtol=1e-3, atol=1e-4)

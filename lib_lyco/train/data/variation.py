@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lib_lyco.models.emphasis import split_outside_brackets
@@ -57,14 +57,36 @@ class Variations:
         second = "" if chance.random() < options.caption_dropout_rate_te2 else text
         return Caption(first, second, lasting=not varies(options))
 
+    @property
+    def foretold(self) -> bool:
+        """Whether `lasting` has every caption that a sample may have."""
+        return not any(varies(record.subset) for record in self.records)
+
+    def lasting(self) -> Iterator[Caption]:
+        """The captions that may come again, some of them several times."""
+        for record in self.records:
+            options = record.subset
+            if varies(options):
+                continue
+            text = self._shown(record.caption, options, random.Random(0), 0)
+            firsts = (text, "") if options.caption_dropout_rate_te1 else (text,)
+            seconds = (text, "") if options.caption_dropout_rate_te2 else (text,)
+            yield from (Caption(first, second) for first in firsts for second in seconds)
+            if options.caption_dropout_rate or options.caption_dropout_every_n_epochs:
+                yield Caption("", "")
+
     def _text(
         self, caption: str, options: SubsetCaptions, chance: random.Random, epoch: int, step: int
     ) -> str:
-        lines = [with_ends(line, options) for line in caption.split("\n")]
         dropped = chance.random() < options.caption_dropout_rate
         every = options.caption_dropout_every_n_epochs
         if dropped or (every and epoch % every == 0):
             return ""
+        return self._shown(caption, options, chance, step)
+
+    def _shown(self, caption: str, options: SubsetCaptions, chance: random.Random, step: int) -> str:
+        """A caption that is not dropped."""
+        lines = [with_ends(line, options) for line in caption.split("\n")]
         line = chosen(lines, chance) if options.enable_wildcard else lines[0]
         marked = options.keep_tokens_separator and options.keep_tokens_separator in line
         if marked or _rearranges(options):
