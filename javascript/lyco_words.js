@@ -23,13 +23,16 @@ lyco.translated = function(text) {
         return lyco.byKey(text) ?? lyco.byKey(text.replace(/\.$/, ""));
     }
     const [, what, got, expected] = error;
-    const place = what.match(/^(.+): (.+)$/);
-    const told = lyco.byKey(what) ?? (place && `${lyco.byKey(place[1]) ?? place[1]}: ${lyco.byKey(place[2]) ?? place[2]}`) ?? what;
+    const place = what.match(/^(.+): (.+)$/)?.slice(1);
+    const told = place?.map(lyco.byKey) ?? [null];
+    // where both sides are known, no shorter key may take them for one
+    const whole = told.includes(null) ? lyco.byKey(what) : null;
+    const said = whole ?? place?.map((part, at) => told[at] ?? part).join(": ") ?? what;
     const details = [
         got === undefined ? null : lyco.say("got {got}", {got: lyco.byKey(got) ?? got}),
         expected === undefined ? null : lyco.say("expected {expected}", {expected: lyco.byKey(expected) ?? expected}),
     ];
-    return lyco.say("{what} ({details}).", {what: told, details: details.filter(Boolean).join(lyco.say("; "))});
+    return lyco.say("{what} ({details}).", {what: said, details: details.filter(Boolean).join(lyco.say("; "))});
 };
 
 /** What a key says that is this text, or has values where this text has something; else null. */
@@ -41,10 +44,16 @@ lyco.byKey = function(text) {
     for (const [pattern, key] of lyco.patterns()) {
         const found = text.match(pattern);
         if (found) {
-            return lyco.say(key, found.groups);
+            return lyco.say(key, lyco.translatedValues(found.groups));
         }
     }
     return null;
+};
+
+/** Values of a sentence; one of several words may be a sentence of ours itself, one word is a name. */
+lyco.translatedValues = function(values) {
+    const told = Object.entries(values).map(([name, value]) => [name, value.includes(" ") ? lyco.byKey(value) ?? value : value]);
+    return Object.fromEntries(told);
 };
 
 /** The keys with values in them, the longest first; more than a value alone must be the same. */
