@@ -28,8 +28,9 @@ lyco.Curves = class {
         return this.steps.at(-1) ?? 0;
     }
 
-    /** Takes up an answer that begins behind `last`. */
-    add(answer) {
+    /** Takes up an answer that begins behind `last`; a step's validation may come later than its loss. */
+    add(answer, validation) {
+        this.validation = validation;
         const before = this.steps.length;
         this.steps.push(...answer.steps);
         this.losses.push(...answer.losses);
@@ -38,8 +39,6 @@ lyco.Curves = class {
             this.rates[group] ??= Array(before).fill(null);
             this.rates[group].push(...rates);
         }
-        const known = new Set(this.validation.map(([step]) => step));
-        this.validation.push(...answer.validation.filter(([step]) => !known.has(step)));
     }
 
     /** The place of the step that is nearest. */
@@ -163,9 +162,9 @@ lyco.Plot = class {
         this.svg.setAttribute("aria-label", summary);
     }
 
-    /** Takes up new points. */
-    add(answer) {
-        this.curves.add(answer);
+    /** Takes up new points, and all of the validation's. */
+    add(answer, validation) {
+        this.curves.add(answer, validation);
         this.tell();
         this.draw();
     }
@@ -199,7 +198,7 @@ lyco.Plot = class {
         const line = (values, scale, kind) => lyco.drawn("path", {"data-curve": kind, "d": lyco.pathOf(seen, steps, values, across, scale.up)});
         return [
             ...above.marks.map((mark) => lyco.drawnMark(mark, frame, above.up(mark))),
-            lyco.drawnMark(below.high, frame, below.up(below.high)),
+            lyco.drawnMark(below.high, frame, below.up(below.high), "rate"),
             ...lyco.stepMarks(frame.first, last).map((step) => lyco.drawn("text", {"x": across(step), "y": height - 6, "text-anchor": "middle"}, String(step))),
             line(losses, above, "loss"),
             line(averages, above, "average"),
@@ -259,7 +258,7 @@ lyco.stepMarks = function(first, last) {
     return marks;
 };
 
-lyco.drawnMark = (value, frame, y) => lyco.drawn("g", {"class": "lyco-train-tick"},
+lyco.drawnMark = (value, frame, y, kind = "") => lyco.drawn("g", {"class": "lyco-train-tick", "data-of": kind},
     lyco.drawn("line", {"x1": frame.left, "x2": frame.right, "y1": y, "y2": y}),
     lyco.drawn("text", {"x": frame.left - 6, "y": y + 4, "text-anchor": "end"}, lyco.shortNumber(value)));
 

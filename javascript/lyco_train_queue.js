@@ -54,9 +54,9 @@ lyco.RunList = class {
             "ondragover": (event) => this.over(item, event), "ondrop": (event) => this.drop(event),
         },
         lyco.make("span", {"class": "lyco-train-name"}, run.name, lyco.kindText(run.kind) && ` (${lyco.kindText(run.kind)})`, lyco.make("small", {}, run.base)),
-        lyco.button("↑", lyco.say("Move {name} up", {name: run.name}), () => this.move(place, place - 1), {...key("up"), "disabled": place === 0}),
+        lyco.make("div", {"class": "lyco-train-actions"}, lyco.button("↑", lyco.say("Move {name} up", {name: run.name}), () => this.move(place, place - 1), {...key("up"), "disabled": place === 0}),
         lyco.button("↓", lyco.say("Move {name} down", {name: run.name}), () => this.move(place, place + 1), {...key("down"), "disabled": place === count - 1}),
-        lyco.wordButton(lyco.say("Take out"), () => this.does(run, "stop"), {...key("out"), "aria-label": lyco.say("Take {name} out of the queue", {name: run.name})}));
+        lyco.wordButton(lyco.say("Take out"), () => this.does(run, "stop"), {...key("out"), "aria-label": lyco.say("Take {name} out of the queue", {name: run.name})})));
         return item;
     }
 

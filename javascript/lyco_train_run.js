@@ -86,8 +86,9 @@ lyco.RunCard = class {
         }
         this.run = run;
         this.draw();
-        if (run.kind === "train" && run.step > this.plot.curves.last) {
-            this.plot.add(await lyco.askTrain(lyco.runPath(id, "/losses"), {after: this.plot.curves.last}));
+        const {last, validation} = this.plot.curves;
+        if (run.kind === "train" && (run.step > last || run.validation.length > validation.length)) {
+            this.plot.add(await lyco.askTrain(lyco.runPath(id, "/losses"), {after: last}), run.validation);
         }
     }
 
