@@ -10,15 +10,15 @@ lyco.TrainAdvanced = class {
         });
         this.onlyChanged = lyco.make("input", {"type": "checkbox", "onchange": () => this.filter()});
         this.count = lyco.make("span", {"class": "lyco-train-count", "role": "status"});
-        const changed = lyco.make("label", {class: "lyco-train-only"}, this.onlyChanged, this.count);
+        const only = lyco.make("label", {class: "lyco-train-only"}, this.onlyChanged, lyco.say("Only what is changed"));
         this.none = lyco.make("p", {hidden: true}, lyco.say("No option is found."));
         this.groups = form.options.told.groups.map((group) => this.group(group));
-        const bar = lyco.make("div", {class: "lyco-train-search"}, this.search, changed);
+        const bar = lyco.make("div", {class: "lyco-train-search"}, this.search, only, this.count);
         this.root = lyco.make("div", {class: "lyco-train-advanced"}, bar, this.none, ...this.groups.map((group) => group.element));
     }
 
     group(group) {
-        const fields = group.options.map((option) => new lyco.TrainField(this.form, option));
+        const fields = group.options.map(({name}) => new lyco.TrainField(this.form, this.form.options.byName.get(name)));
         const mark = lyco.make("span", {class: "lyco-train-mark"});
         const blocks = group.title === "Blocks" ? new lyco.TrainBlocks(this.form) : null;
         const grid = lyco.make("div", {class: "lyco-train-grid"}, ...fields.map((field) => field.element));

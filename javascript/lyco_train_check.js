@@ -27,7 +27,7 @@ lyco.TrainCheck = class {
         const isBlocked = this.blocking().length > 0;
         if (isShown || isBlocked) {
             this.root.hidden = false;
-            this.root.scrollIntoView({block: "nearest"});
+            this.root.scrollIntoView({block: "center"});
         }
         return !isBlocked;
     }

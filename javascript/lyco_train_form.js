@@ -14,6 +14,9 @@ lyco.TrainOptions = class {
         this.told = told;
         this.byName = new Map(told.groups.flatMap((group) => group.options.map((option) => [option.name, {...option, group}])));
         this.baseline = lyco.recall("train-baseline", {title: "", values: {}});
+        // what is left unsaid is as this program has it
+        this.byName.get("output").default = told.output;
+        this.byName.get("base_model").suggestions = told.bases.map((base) => base.name).filter(Boolean);
     }
 
     value(name, values = this.desk.config) {

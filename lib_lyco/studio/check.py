@@ -21,7 +21,7 @@ from lib_lyco.train.sample_prompts import Picture, read_prompts
 
 Level = Literal["blocks", "advice"]
 _FEW_SAMPLES, _MANY_SAMPLES = 200, 20_000
-"""Showings of images between which runs usually are (documents 000 and 002: 400 to 15,680)."""
+"""Showings of images between which runs usually are (the documents': 400 to 15,680)."""
 _SMALL = 0.5
 """An image of less than this share of the trained area is enlarged to where it blurs."""
 _NAMED = 3
@@ -232,4 +232,5 @@ def _area(sides: tuple[int, int]) -> int:
 
 def _names(lines: Sequence[ImageLine]) -> str:
     names = ", ".join(Path(one.path).name for one in lines[:_NAMED])
-    return names + (", ..." if len(lines) > _NAMED else "")
+    rest = len(lines) - _NAMED
+    return f"{names} and {rest} more" if rest > 0 else names

@@ -19,6 +19,7 @@ from lib_lyco.train.forecast.content import DataForecast, Remark
 from lib_lyco.train.forecast.data import forecast_data
 from lib_lyco.train.forecast.pace import DECISIVE, forecast_time
 from lib_lyco.train.forecast.remarks import Remarks, length_notes
+from lib_lyco.train.precision import choose_precision
 
 _LIBRARY_SHARE = 1.5
 """What libraries need for themselves comes to the memory that is counted: half as much again."""
@@ -35,13 +36,15 @@ class Outlook:
     file: int | None
     """Bytes of the file."""
     remarks: Sequence[Remark]
+    per_step: int
+    """Showings of images in a step that is full."""
 
     @property
     def parts(self) -> list[str]:
         """The sentence, what its commas part."""
         if self.data is None:
             return []
-        told = [_sum(self.data)]
+        told = [_sum(self.data, self.per_step)]
         if self.seconds is not None:
             told.append(f"about {duration(self.seconds)}")
         if self.memory is not None:
@@ -62,21 +65,23 @@ def look_ahead(config: TrainConfig, base: Base | None, device: torch.device) -> 
     path = base.path if base else None
     if path and path.is_file() and importlib.util.find_spec("diffusers") is not None:
         return _by_forecast(config, path, device)
-    remarks = Remarks()
+    remarks, per_step = Remarks(), config.batch_size * config.accumulation
     plan = remarks.tried("images", lambda: plan_run(config))
     if plan is None:
-        return Outlook(None, None, None, _file(remarks, config, path), remarks.found)
+        return Outlook(None, None, None, _file(remarks, config, path), remarks.found, per_step)
     remarks.warn("images", (*plan.notes, *length_notes(plan)))
-    family = base.family if base else None
-    wanted = {name: json.dumps(getattr(config, name)) for name in DECISIVE}
-    time = (
-        forecast_time(Path(config.output), {**wanted, "base model": family}, plan.total_steps)
-        if family
-        else None
-    )
-    return Outlook(
-        forecast_data(plan), time and time.seconds, None, _file(remarks, config, path), remarks.found
-    )
+    seconds = _seconds(config, base, device, plan.total_steps)
+    file = _file(remarks, config, path)
+    return Outlook(forecast_data(plan), seconds, None, file, remarks.found, per_step)
+
+
+def _seconds(config: TrainConfig, base: Base | None, device: torch.device, steps: int) -> float | None:
+    """How long it takes by an earlier run, whose state has the precision that was used."""
+    if base is None or base.family is None:
+        return None
+    settled = config.replaced(precision=choose_precision(config.precision, device))
+    wanted = {name: json.dumps(getattr(settled, name)) for name in DECISIVE}
+    return forecast_time(Path(config.output), {**wanted, "base model": base.family}, steps).seconds
 
 
 def _file(remarks: Remarks, config: TrainConfig, base: Path | None) -> int | None:
@@ -91,17 +96,17 @@ def _by_forecast(config: TrainConfig, path: Path, device: torch.device) -> Outlo
         memory=round(_LIBRARY_SHARE * told.memory.total) if told.memory else None,
         file=told.network.file.tensors + told.network.file.index if told.network else None,
         remarks=told.remarks,
+        per_step=config.batch_size * config.accumulation,
     )
 
 
-def _sum(data: DataForecast) -> str:
+def _sum(data: DataForecast, per_step: int) -> str:
     """24 images x 10 x 8 epochs / 2 = 960 steps, where that is the whole truth; else by batches."""
     images, steps = len(data.images), data.total_steps
     noun = "image" if images == 1 else "images"
     epochs = f"{data.epochs} epoch" if data.epochs == 1 else f"{data.epochs} epochs"
     repeats = {one.repeats for one in data.images}
     samples = sum(one.repeats for one in data.images)
-    per_step = -(-sum(one.samples for one in data.buckets) // data.steps_per_epoch)
     if len(repeats) == 1 and samples * data.epochs == steps * per_step:
         divided = f" / {per_step}" if per_step > 1 else ""
         return f"{images} {noun} x {min(repeats):g} x {epochs}{divided} = {steps} steps"

@@ -121,7 +121,7 @@ RECIPES = (
     _recipe(
         "article",
         "Values of the kohya_ss article",
-        "Rank 8, alpha 1, 1e-4 for the UNet and 5e-5 for the text encoder (document 004).",
+        "Rank 8, alpha 1, 1e-4 for the UNet and 5e-5 for the text encoder (kohya_ss article).",
         rank=8,
         alpha=1.0,
         te_learning_rate=(5e-5,),
@@ -132,7 +132,7 @@ RECIPES = (
     _recipe(
         "memo",
         "LoRA of the training memo",
-        "Rank 128 at 768 pixels, 5 epochs of folders with 40 repeats (document 002).",
+        "Rank 128 at 768 pixels, 5 epochs of folders with 40 repeats (training memo).",
         rank=128,
         alpha=128.0,
         te_learning_rate=(5e-5,),
@@ -145,7 +145,7 @@ RECIPES = (
     _recipe(
         "wiki-locon",
         "LoCon of the LyCORIS wiki",
-        "Rank 64, alpha 0.3, AdaFactor with its own rate; 30 images, 70 epochs (document 000).",
+        "Rank 64, alpha 0.3, AdaFactor with its own rate; 30 images, 70 epochs (LyCORIS wiki).",
         algo="locon",
         rank=64,
         alpha=0.3,
@@ -159,7 +159,7 @@ RECIPES = (
     _recipe(
         "wiki-loha",
         "LoHa of the LyCORIS wiki",
-        "Rank 8, alpha 1, AdaFactor with its own rate; 20 epochs of 200 to 300 steps (document 000).",
+        "Rank 8, alpha 1, AdaFactor with its own rate; 20 epochs of 200 to 300 steps (LyCORIS wiki).",
         algo="loha",
         rank=8,
         alpha=1.0,
@@ -172,7 +172,7 @@ RECIPES = (
     _recipe(
         "wiki-rates",
         "LoCon with the batch file's rates",
-        "Rank 32, alpha 1 and rates ten times as high for it: 1.5e-3 and 1.5e-4 (document 000).",
+        "Rank 32, alpha 1 and rates ten times as high for it: 1.5e-3 and 1.5e-4 (LyCORIS wiki).",
         algo="locon",
         rank=32,
         alpha=1.0,
@@ -185,7 +185,7 @@ RECIPES = (
     _recipe(
         "wiki-dylora",
         "DyLoRA of the LyCORIS wiki",
-        "Rank 32 in units of 4: every rank from 4 to 32 can be cut out of it afterwards (document 000).",
+        "Rank 32 in units of 4: every rank from 4 to 32 can be cut out of it afterwards (LyCORIS wiki).",
         algo="dylora",
         rank=32,
         alpha=16.0,
@@ -194,12 +194,12 @@ RECIPES = (
     _recipe(
         "wiki-ia3",
         "IA3 of the LyCORIS wiki",
-        "A file of a few hundred KB; needs a rate of 5e-3 to 1e-2 (document 000).",
+        "A file of a few hundred KB; needs a rate of 5e-3 to 1e-2 (LyCORIS wiki).",
         algo="ia3",
         learning_rate=5e-3,
     ),
 )
-"""What the documents that users bring along recommend, or have used."""
+"""What documents that users go by recommend, or have used."""
 
 
 class Presets:

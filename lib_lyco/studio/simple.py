@@ -1,7 +1,7 @@
 """From seven answers to all options, with the reason for each value.
 
-The recipes are those of the documents that users bring along: (000) the LyCORIS wiki page with its batch
-files and reference runs, (002) a memo of LoRA trainings, (004) an article on every kohya_ss option.
+The recipes are those of documents that users go by: a Japanese wiki page on LyCORIS with its batch files
+and reference runs, a memo of LoRA trainings, and an article on every kohya_ss option.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class _Length:
 _LENGTHS: Mapping[str, _Length] = MappingProxyType(
     {
         "quick": _Length(4, 800, "Half of what sets of this kind usually get: shows whether it works."),
-        "balanced": _Length(8, 2000, "About the 2100 showings of the reference runs (document 000)."),
-        "thorough": _Length(20, 4000, "20 epochs of 200 showings (document 000)."),
+        "balanced": _Length(8, 2000, "About the 2100 showings of the reference runs (LyCORIS wiki)."),
+        "thorough": _Length(20, 4000, "20 epochs of 200 showings (LyCORIS wiki)."),
     }
 )
 
@@ -94,15 +94,15 @@ def choose_options(answers: Answers, seen: Seen) -> list[Choice]:
 
 def _network(answers: Answers) -> Iterator[Choice]:
     if answers.subject in ("outfit", "style"):
-        yield Choice("algo", "locon", "LoCon takes up fine detail, clothes and brushwork (document 000).")
-        yield Choice("rank", 16, "Rank 16 for both was needed for the design of clothes (document 000).")
+        yield Choice("algo", "locon", "LoCon takes up fine detail, clothes and brushwork (LyCORIS wiki).")
+        yield Choice("rank", 16, "Rank 16 for both was needed for the design of clothes (LyCORIS wiki).")
         yield Choice(
-            "conv_rank", 16, "Rank 16 for both was needed for the design of clothes (document 000)."
+            "conv_rank", 16, "Rank 16 for both was needed for the design of clothes (LyCORIS wiki)."
         )
     else:
-        yield Choice("algo", "lora", "Where LoRA is good enough it is the one to take (document 000).")
+        yield Choice("algo", "lora", "Where LoRA is good enough it is the one to take (LyCORIS wiki).")
         yield Choice("rank", 16, "Enough for one subject; a file of rank 128 is eight times as large.")
-    yield Choice("alpha", 8.0, "Half the rank (document 000).")
+    yield Choice("alpha", 8.0, "Half the rank (LyCORIS wiki).")
 
 
 def _length(answers: Answers, seen: Seen) -> Iterator[Choice]:
@@ -144,13 +144,15 @@ def _batch_reason(seen: Seen, batch: int) -> str:
 
 
 def _learning(answers: Answers, seen: Seen) -> Iterator[Choice]:
-    yield Choice("learning_rate", 1e-4, "The documents' rate for rates at half the rank (002, 004).")
+    yield Choice("learning_rate", 1e-4, "For an alpha of half the rank (training memo, kohya_ss article).")
     if answers.family == "sdxl":
         yield Choice("te_learning_rate", [0.0], "SDXL's two text encoders stay as they are: less memory.")
     else:
-        yield Choice("te_learning_rate", [5e-5], "Half the UNet's, as in the documents (002, 004).")
+        yield Choice(
+            "te_learning_rate", [5e-5], "Half the UNet's, as usual (training memo, kohya_ss article)."
+        )
     yield Choice("warmup_share", 0.05, "A slow start, since the first steps are the least certain.")
-    yield Choice("min_snr_gamma", 5.0, "Evens out the timesteps; 5 is advised (document 004).")
+    yield Choice("min_snr_gamma", 5.0, "Evens out the timesteps; 5 is advised (kohya_ss article).")
     if answers.family == "sdxl":
         yield Choice("noise_offset", 0.0357, "With it SDXL's base was trained.")
     small = seen.memory is not None and seen.memory < 11 * _GB
@@ -168,13 +170,13 @@ def _pictures(answers: Answers, seen: Seen) -> Iterator[Choice]:
     if side == 1024:
         yield Choice("bucket_max", 2048, "Twice the resolution, for long pictures.")
     if answers.subject == "style":
-        yield Choice("flip", True, "A style has no left and right (document 004).")
+        yield Choice("flip", True, "A style has no left and right (kohya_ss article).")
     if seen.images >= 40:
         yield Choice("validation_split", 0.1, "A tenth is held out, to see when it learns by heart.")
 
 
 _RESOLUTION_REASONS: Mapping[str, str] = {
-    "sd1": "768 for fine detail (document 000).",
+    "sd1": "768 for fine detail (LyCORIS wiki).",
     "sd2": "SD2 was trained at 768.",
     "sdxl": "SDXL was trained at 1024.",
 }
@@ -182,7 +184,7 @@ _RESOLUTION_REASONS: Mapping[str, str] = {
 
 def _texts(answers: Answers, seen: Seen) -> Iterator[Choice]:
     if seen.tagged:
-        yield Choice("shuffle_caption", True, "So that no tag counts by its place (document 004).")
+        yield Choice("shuffle_caption", True, "So that no tag counts by its place (kohya_ss article).")
     if answers.trigger:
         if not seen.triggered:
             yield Choice(
