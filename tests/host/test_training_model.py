@@ -35,6 +35,11 @@ def test_conds_latents_and_predictions_are_those_of_the_command_line(base: Host)
     assert not {name: value for name, value in found.items() if not value < ROUNDING}, found
 
 
+def test_every_preset_chooses_the_same_layers_as_on_the_command_line(base: Host) -> None:
+    found = base.ask("choices")
+    assert len(found) > 5 and min(found.values()) > 0, found
+
+
 @pytest.mark.parametrize(("algo", "checkpointing"), [("locon", False), ("lokr", True)])
 def test_loss_and_gradients_are_those_of_the_command_line(
     base: Host, algo: str, checkpointing: bool

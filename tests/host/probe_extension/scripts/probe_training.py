@@ -157,6 +157,20 @@ def learning(algo: str, checkpointing: bool) -> dict[str, Any]:
     }
 
 
+def choices() -> dict[str, int]:
+    """How many layers the two providers choose for each preset; -1 where they are not the same."""
+    from lib_lyco.train.layer_choice import LayerChoice
+    from lib_lyco.train.preset import BUILT_IN
+
+    ours, theirs = _providers()
+    found: dict[str, int] = {}
+    for preset in ("", *BUILT_IN):
+        choice = LayerChoice(components=("unet", "te1", "te2"), conv=True, preset=preset, train_norm=True)
+        chosen = [set(choice.choose(model.targets(), model.family)) for model in (ours, theirs)]
+        found[preset] = len(chosen[0]) if chosen[0] == chosen[1] else -1
+    return found
+
+
 @contextmanager
 def _in_half() -> Generator[None]:
     """The host's model as it is without --no-half, in the half precision that this torch's CPU knows."""
@@ -269,7 +283,7 @@ def obstacles() -> dict[str, str]:
     return found
 
 
-QUESTIONS = (forward_passes, learning, half_precision, trained_bases, opened, obstacles)
+QUESTIONS = (choices, forward_passes, learning, half_precision, trained_bases, opened, obstacles)
 
 
 def add_routes(_: Any, app: Any) -> None:
