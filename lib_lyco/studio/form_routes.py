@@ -26,6 +26,7 @@ from lib_lyco.train.config import TrainConfig, make_config
 from lib_lyco.web.route import Ask, Route
 
 _PREFIX = "/lyco/train"
+_PROMPT_FILES = (".txt", ".toml", ".json")
 _NO_NAME = re.compile(r'[/\\:*?"<>|\x00-\x1f]+')
 
 
@@ -167,6 +168,8 @@ class FormRoutes:
         if "text" in ask.body:
             return {"path": str(self._written(name, _text(ask.body, "text"))), "text": ask.body["text"]}
         found = self._rights.demand_path(path, "sample_prompts")
+        if found.suffix.lower() not in _PROMPT_FILES:
+            raise DataError("This is no file of prompts.", where="sample_prompts", got=found.name)
         try:
             return {"path": path, "text": found.read_text(encoding="utf-8-sig")}
         except (OSError, UnicodeDecodeError) as error:
