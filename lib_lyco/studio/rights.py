@@ -28,6 +28,7 @@ PATHS = (
     "metadata_file",
     "dataset_config",
     "mask_folder",
+    "validation_images",
     "cache_folder",
     "preset",
     "network_weights",

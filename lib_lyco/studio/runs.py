@@ -50,9 +50,9 @@ class Runs:
         """Begins to work on what is queued."""
         self.worker.start()
 
-    def close(self) -> None:
-        """Ends the work; a run in progress is saved, and may go on when it begins anew."""
-        self.worker.close()
+    def close(self, goes_on: bool = False) -> None:
+        """Ends the work; a run in progress is saved, and goes on by itself at the next start if wanted."""
+        self.worker.close(goes_on)
 
     def config(self, values: Mapping[str, Any]) -> TrainConfig:
         """The options of a run from those that are given.
@@ -75,8 +75,9 @@ class Runs:
 
     def records(self) -> list[Record]:
         """All runs as they stand now, the newest first."""
-        live = self.worker.live
-        return [self._as_it_stands(record, live) for record in self.store.records()]
+        with self.worker.standstill:
+            live = self.worker.live
+            return [self._as_it_stands(record, live) for record in self.store.records()]
 
     def record(self, id: str) -> Record:
         """One run as it stands now.
@@ -84,8 +85,8 @@ class Runs:
         Raises:
             ConfigError: There is none with this id.
         """
-        live = self.worker.live
-        return self._as_it_stands(self.store.record(id), live)
+        with self.worker.standstill:
+            return self._as_it_stands(self.store.record(id), self.worker.live)
 
     def live(self, id: str) -> LiveRun | None:
         """The run, if it is worked on here."""
@@ -102,6 +103,10 @@ class Runs:
             ConfigError: That cannot be done with a run that stands as this one does.
         """
         self._demand_own()
+        with self.worker.standstill:
+            return self._act(id, action)
+
+    def _act(self, id: str, action: str) -> Record:
         live, record = self.live(id), self.record(id)
         if action == "discard":
             return self._discard(record, live)

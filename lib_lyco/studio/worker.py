@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from lib_lyco.errors import LycoError
@@ -45,10 +47,11 @@ class Worker:
         self._make = make
         self._ownership = Ownership(store.folder)
         self._wake = threading.Condition()
-        self._closing = False
+        self._closing = self._goes_on = False
         self._thread: threading.Thread | None = None
-        self.live: LiveRun | None = None
-        """The run that is worked on."""
+        self._live: LiveRun | None = None
+        self.standstill = threading.RLock()
+        """Whoever holds it sees no run end meanwhile."""
 
     def start(self) -> None:
         """Begins to work, in a thread of its own."""
@@ -61,15 +64,26 @@ class Worker:
         with self._wake:
             self._wake.notify_all()
 
-    def close(self, patience: float = 60.0) -> None:
-        """Ends it: a run saves where it is, as far as it can, and may go on another day."""
+    def close(self, goes_on: bool, patience: float = 60.0) -> None:
+        """Ends it: a run saves where it is, as far as it can.
+
+        Args:
+            goes_on: Whether the run goes on by itself when somebody begins to work again.
+            patience: Seconds for the step that is being made.
+        """
         with self._wake:
-            self._closing = True
+            self._closing, self._goes_on = True, goes_on
             self._wake.notify_all()
-        if self.live:
-            self.live.control.leave(ENDED)
+        if live := self.live:
+            live.control.leave(ENDED)
         if self._thread:
             self._thread.join(patience)
+
+    @property
+    def live(self) -> LiveRun | None:
+        """The run that is worked on."""
+        with self.standstill:
+            return self._live
 
     @property
     def elsewhere(self) -> str:
@@ -110,20 +124,34 @@ class Worker:
 
     def _one(self, record: Record) -> None:
         try:
-            run = LiveRun(self._store, record)
+            with self.standstill:
+                self._live = run = LiveRun(self._store, record)
         except LycoError:  # discarded just now
             return
-        self.live = run
-        try:
-            self._make(run)
-            run.end("stopped" if run.stopped else "finished")
-        except Interrupted as interruption:
-            state = "interrupted" if self._closing else "stopped" if interruption.final else "paused"
-            run.end(state, interruption.why)
-        except Exception as error:  # noqa: BLE001  whatever ends a run, the next one has its turn
-            run.fail(error)
-        finally:
-            self.live = None
+        end = self._outcome(run)
+        with self.standstill:
+            end()
+            self._live = None
         if run.discarded:
             with suppress(LycoError):
                 remove_run(self._store, run.record)
+
+    def _outcome(self, run: LiveRun) -> Callable[[], None]:
+        """Makes the run; what is to be kept of how it ended."""
+        try:
+            self._make(run)
+            return partial(run.end, "stopped" if run.stopped else "finished")
+        except Interrupted as interruption:
+            return partial(self._left, run, interruption)
+        except Exception as error:  # noqa: BLE001  whatever ends a run, the next one has its turn
+            return partial(run.fail, error)
+
+    def _left(self, run: LiveRun, interruption: Interrupted) -> None:
+        if not self._closing:
+            run.end("stopped" if interruption.final else "paused", interruption.why)
+        elif self._goes_on:
+            self._store.set_order([run.record.id, *self._store.order()])
+            run.change(resumes=run.record.step > 0)
+            run.end("queued")
+        else:
+            run.end("interrupted", interruption.why)
