@@ -47,7 +47,9 @@ def test_imports_have_no_cycle(sources: list[Source]) -> None:
 
 def test_files_and_functions_keep_their_budgets(over_budget: list[str]) -> None:
     # a test's parameters are its fixtures
-    counted = [line for line in over_budget if not (line.startswith("tests.") and line.endswith("parameters"))]
+    counted = [
+        line for line in over_budget if not (line.startswith("tests.") and line.endswith("parameters"))
+    ]
     assert [line for line in counted if line.split()[0] not in FREE_OF_BUDGET] == []
 
 
