@@ -11,7 +11,7 @@ pytest.importorskip("playwright")
 from playwright.sync_api import Page, expect
 
 from tests.browser.training.conftest import Ui
-from tests.browser.training.test_run import opened
+from tests.browser.training.test_run import PATIENCE, opened
 
 
 def test_one_of_the_files_is_kept_and_the_others_are_removed(training_page: Page, ui: Ui) -> None:
@@ -27,7 +27,9 @@ def test_one_of_the_files_is_kept_and_the_others_are_removed(training_page: Page
     job = ui.wait(lambda: ui.get(f"best/{id}")["job"], "the comparison")
     ui.wait_for(job["id"], "finished")
     rows = section.locator("tbody tr")
-    expect(section.get_by_role("button", name="Keep cat.safetensors at 1", exact=True)).to_be_visible()
+    expect(section.get_by_role("button", name="Keep cat.safetensors at 1", exact=True)).to_be_visible(
+        timeout=PATIENCE
+    )
     expect(rows).to_have_count(3)
     expect(rows.locator("img")).to_have_count(5)
     verdict = ui.get(f"best/{id}")["verdict"]
@@ -38,7 +40,7 @@ def test_one_of_the_files_is_kept_and_the_others_are_removed(training_page: Page
     dialog = training_page.get_by_role("dialog")
     expect(dialog).to_contain_text("cat.safetensors.")
     dialog.get_by_role("button", name="Keep it, remove the others").click()
-    expect(section.locator(".lyco-train-phase")).to_contain_text("was kept")
+    expect(section.locator(".lyco-train-phase")).to_contain_text("was kept", timeout=PATIENCE)
     assert (ui.output / "cat.safetensors").read_bytes() == wanted
     assert sorted(path.name for path in ui.output.glob("*.safetensors")) == [mine.name, "cat.safetensors"]
     notes = json.loads((ui.output / "cat.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ pytest.importorskip("playwright")
 from playwright.sync_api import Page, expect
 
 from tests.browser.training.conftest import Ui
-from tests.browser.training.test_run import opened
+from tests.browser.training.test_run import PATIENCE, opened
 
 PROMPTS = "a photo of sks cat --d 5 --s 2\na dog --d 6 --s 2\n"
 
@@ -35,12 +35,12 @@ def run(ui: Ui) -> str:
 def test_pictures_stand_by_epoch_and_prompt(training_page: Page, ui: Ui, run: str) -> None:
     section = opened(training_page, "Samples")
     table = section.locator("table")
-    expect(table.locator("thead th")).to_have_text(["a photo of sks cat", "a dog"])
+    expect(table.locator("thead th")).to_have_text(["a photo of sks cat", "a dog"], timeout=PATIENCE)
     rows = table.locator("tbody tr")
     expect(rows.locator("th")).to_have_text(["epoch 1, step 1", "epoch 2, step 2"])
     names = {sample["name"] for sample in ui.get(f"runs/{run}")["samples"]}
     pictures = table.locator("img")
-    expect(pictures).to_have_count(8)
+    expect(pictures).to_have_count(8, timeout=PATIENCE)
     shown = {str(picture.get_attribute("src")).split("name=")[1] for picture in pictures.all()}
     assert shown == names
     pictures.last.scroll_into_view_if_needed()
