@@ -76,8 +76,20 @@ lyco.TrainShell = class {
         this.places = new Map(this.sections.map((section) => [section.id, this.place(section)]));
         frame.shell = this;
         frame.replaceChildren(this.tabs, ...[...this.places.values()].map((place) => place.panel));
-        const last = lyco.recall("train-section", "");
-        this.open(this.places.has(last) ? last : this.sections[0]?.id);
+        // whoever never looks at the tab asks the server nothing
+        new IntersectionObserver((seen, observer) => {
+            if (seen.some((one) => one.isIntersecting)) {
+                observer.disconnect();
+                this.begin();
+            }
+        }).observe(this.tabs);
+    }
+
+    begin() {
+        if (![...this.places.values()].some((place) => place.isBuilt)) {
+            const last = lyco.recall("train-section", "");
+            this.open(this.places.has(last) ? last : this.sections[0]?.id);
+        }
         this.poll();
     }
 
