@@ -64,9 +64,9 @@ class Trainer:
             told = self.told(run)
             if told["state"] in states and (told["step"] or 0) >= step:
                 return told
-            assert told["state"] not in OVER, told
+            assert told["state"] not in OVER, (told["state"], told["step"], told.get("message"))
             time.sleep(0.1)
-        raise TimeoutError(str(self.told(run)))
+        raise TimeoutError(f"still {self.told(run)['state']}")
 
     def begin(self, name: str, **options: Any) -> str:
         """A run that has made a step."""
@@ -74,10 +74,17 @@ class Trainer:
         self.wait(run, "training", step=1)
         return run
 
-    def end(self, run: str, action: str = "stop", *states: str) -> dict[str, Any]:
-        """Ends a run."""
-        self.act(run, action)
-        return self.wait(run, *(states or ("stopped", "finished")))
+    def end(self, run: str) -> dict[str, Any]:
+        """Stops a run."""
+        self.act(run, "stop")
+        return self.wait(run, "stopped", "finished")
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Until something holds."""
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
 
 def beside(*jobs: Callable[[], _T]) -> list[_T]:

@@ -74,13 +74,13 @@ def _digest(tensor: torch.Tensor) -> str:
 def disturb_step(call: int, how: str, times: int = 1) -> None:
     """An error at the denoiser's calls with these numbers, counted from now."""
     unet = shared.sd_model.model.diffusion_model
-    calls = iter(range(call + times - 1))
+    calls = iter(range(1, call + times))
 
     def hook(*_: Any) -> None:
-        number = next(calls, None)
-        if number is None:
+        number = next(calls)
+        if number == call + times - 1:
             handle.remove()
-        if number is None or number >= call - 1:
+        if number >= call:
             raise ERRORS[how]("probe: an error in mid-step")
 
     handle = unet.register_forward_pre_hook(hook)
