@@ -2,6 +2,20 @@
 
 var lyco = lyco || {};
 
+/** A list whose cards are all in memory: nothing has to be waited for. */
+lyco.ImageList = class extends lyco.List {
+    cardAt(place) {
+        return this.ask()[place];
+    }
+
+    async reload() {
+        this.total = this.ask().length;
+        this.render();
+    }
+
+    async loadMissing() {}
+};
+
 lyco.DatasetGrid = class {
     constructor(dataset) {
         Object.assign(this, {dataset, selection: new Set(), anchor: null, crops: false, masks: false});
@@ -10,16 +24,11 @@ lyco.DatasetGrid = class {
             "onclick": (event) => event.target === this.room() && this.select([]),
         });
         this.box.addEventListener("keydown", (event) => this.onKey(event));
-        this.list = new lyco.List(this.box, (offset, limit) => this.page(offset, limit), (image) => this.tile(image), lyco.imageTileSize);
+        this.list = new lyco.ImageList(this.box, () => this.dataset.shown, (image) => this.tile(image), lyco.imageTileSize);
     }
 
     room() {
         return this.list.room;
-    }
-
-    async page(offset, limit) {
-        const {shown} = this.dataset;
-        return {total: shown.length, cards: shown.slice(offset, offset + limit)};
     }
 
     turn(name, isOn) {

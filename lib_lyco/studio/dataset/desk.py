@@ -13,13 +13,14 @@ from lib_lyco.studio.dataset.duplicates import doubles_json, find_doubles
 from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
 from lib_lyco.studio.dataset.history import History, Step
 from lib_lyco.studio.dataset.job import Job, Jobs
-from lib_lyco.studio.dataset.listing import Listing, Memory, Picture, read_listing, view_config
+from lib_lyco.studio.dataset.listing import Listing, Memory, Picture, read_listing, reread, view_config
 from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks
 from lib_lyco.studio.dataset.tagger import Tagger, Taggers, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
 from lib_lyco.studio.dataset.tags import ChangeLine
 from lib_lyco.studio.dataset.thumbnails import Thumbnails
 from lib_lyco.studio.rights import Rights
+from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.data.image import parse_colour
 
 
@@ -29,6 +30,17 @@ class View:
 
     folder: Path
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What became of a change of captions."""
+
+    listing: Listing
+    pictures: Sequence[Picture]
+    """Those whose captions may have changed."""
+    skipped: Sequence[str]
+    """Names of those whose captions cannot be read, and stay."""
 
 
 class DatasetDesk:
@@ -48,6 +60,7 @@ class DatasetDesk:
         self._histories = data / "history"
         self._taggers = taggers
         self._memory = Memory()
+        self._last: tuple[TrainConfig, Listing] | None = None
         self._lock = RLock()
 
     def view(self, folder: str, values: Mapping[str, Any]) -> View:
@@ -68,29 +81,46 @@ class DatasetDesk:
         config = view_config(view.folder, view.values)
         if config.mask_folder:
             self.rights.demand_path(config.mask_folder)
-        return read_listing(config, self._memory)
+        listing = read_listing(config, self._memory)
+        self._last = config, listing
+        return listing
+
+    def _known(self, view: View) -> Listing:
+        """The listing that was read last, if it is of this view: captions are read anew before they are
+        changed, and thousands of other files need not be looked at for each of them."""
+        last = self._last
+        return last[1] if last and last[0] == view_config(view.folder, view.values) else self.listing(view)
 
     def history(self, view: View) -> History:
         """The steps of a folder, for reading."""
         return History(view.folder, self._histories)
 
-    def change(self, view: View, names: Sequence[str], change: ChangeLine, label: str) -> list[str]:
-        """Changes captions; the names of those that cannot be read come back.
+    def change(self, view: View, names: Sequence[str], change: ChangeLine, label: str) -> Edited:
+        """Changes captions.
 
         Raises:
             LycoError: The folder may not be written, or a file cannot be.
         """
         with self._lock:
-            listing = self.listing(view)
+            listing = self._known(view)
             step, skipped = caption_step(listing, listing.chosen(names), change, label)
-            self._do(view, step)
-            return skipped
+            return self._edited(view, listing, names, step, skipped)
 
-    def write(self, view: View, name: str, text: str) -> None:
+    def write(self, view: View, name: str, text: str) -> Edited:
         """Writes one caption anew. Raises as `change`."""
         with self._lock:
-            (picture,) = self.listing(view).chosen([name])
-            self._do(view, text_step(picture, text))
+            listing = self._known(view)
+            (picture,) = listing.chosen([name])
+            return self._edited(view, listing, [name], text_step(picture, text), [])
+
+    def _edited(
+        self, view: View, listing: Listing, names: Sequence[str], step: Step, skipped: Sequence[str]
+    ) -> Edited:
+        self._do(view, step)
+        config = view_config(view.folder, view.values)
+        listing = reread(listing, config, self._memory, _same_captions(listing, names))
+        self._last = config, listing
+        return Edited(listing, _same_captions(listing, names), skipped)
 
     def exclude(self, view: View, names: Sequence[str], excluded: bool) -> None:
         """Puts images aside, or takes them back. Raises as `change`."""
@@ -166,7 +196,7 @@ class DatasetDesk:
         self.history(view).do(step)
 
 
-def same_captions(listing: Listing, names: Iterable[str]) -> list[Picture]:
+def _same_captions(listing: Listing, names: Iterable[str]) -> list[Picture]:
     """The images whose captions are in the same files as those of some."""
-    files = {listing.pictures[name].caption_file for name in names if name in listing.pictures}
+    files = {listing.pictures[name].caption_file for name in names}
     return [picture for picture in listing.pictures.values() if picture.caption_file in files]

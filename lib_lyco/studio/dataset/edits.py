@@ -54,7 +54,7 @@ def text_step(picture: Picture, text: str) -> Step:
     path = picture.caption_file
     before = path.read_bytes() if path.is_file() else None
     after = _as_file(text)
-    same = picture.text.rstrip() == text.rstrip() and before is not None
+    same = before is not None and before.rstrip() == after.rstrip()
     changes = [] if same else [Write(path, before, after)]
     return Step(f"Caption of {picture.name}", new_group(), changes)
 

@@ -32,6 +32,8 @@ _ENLARGED, _CUT = 1.5, 0.25
 _OWN = ("images", "metadata_file")
 _BESIDE = ("background", "weighted_captions", "latent_cache")
 _SHOWN = 4
+_REPEATS = 10.0
+"""Of images in folders where nothing says, as `repeats` declares."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,14 @@ def view_config(folder: Path, values: Mapping[str, Any]) -> TrainConfig:
     return make_config({"images": str(folder), **{key: values[key] for key in values if key in heeded}})
 
 
-def read_listing(config: TrainConfig, memory: Memory, default_repeats: float = 10.0) -> Listing:
+def read_listing(config: TrainConfig, memory: Memory) -> Listing:
     """Reads the folder that a config names.
 
     Raises:
         DataError: The folder is missing, or holds no image, not even an excluded one.
     """
     folder, options = Path(config.images), subset_options(config)
-    reader = _Reader(folder, config, memory, default_repeats)
+    reader = _Reader(folder, config, memory)
     excluded = [one for place in _excluded_folders(folder) for one in _listed(place, options)]
     try:
         listed, notes = list_folder(folder, options)
@@ -145,6 +147,20 @@ def read_listing(config: TrainConfig, memory: Memory, default_repeats: float = 1
     strange = [note for one in listed if (note := _strangers(one))]
     pictures = {picture.name: picture for picture in found}
     return Listing(folder, pictures, (*notes, *strange), reader.grammar)
+
+
+def reread(listing: Listing, config: TrainConfig, memory: Memory, pictures: Sequence[Picture]) -> Listing:
+    """A listing after captions of some of its images have changed, and nothing else."""
+    reader = _Reader(listing.folder, config, memory)
+    found = dict(listing.pictures)
+    for picture in pictures:
+        if picture.record is None:
+            continue
+        caption = picture.caption_file.name if picture.caption_file.is_file() else None
+        listed = ListedFolder(picture.path.parent, picture.record.subset, ((picture.path.name, caption),))
+        for changed in reader.pictures(listed):
+            found[picture.name] = replace(changed, excluded=picture.excluded)
+    return replace(listing, pictures=found)
 
 
 def _excluded_folders(folder: Path) -> list[Path]:
@@ -180,12 +196,11 @@ def _strangers(listed: ListedFolder) -> str:
 class _Reader:
     """Makes pictures of listed files."""
 
-    def __init__(self, folder: Path, config: TrainConfig, memory: Memory, repeats: float) -> None:
+    def __init__(self, folder: Path, config: TrainConfig, memory: Memory) -> None:
         self.grammar = Grammar.of(config)
         self._folder = folder
         self._config = config
         self._memory = memory
-        self._default_repeats = repeats
         self._bucketing = bucketing_of(config)
         self._placements: dict[Size, Placement | DataError] = {}
 
@@ -214,7 +229,7 @@ class _Reader:
             key=_key(path, state),
             caption_file=listed.path / caption_file if caption_file else path.with_suffix(extension),
             record=None,
-            repeats=self._default_repeats if repeats is None else repeats,
+            repeats=_REPEATS if repeats is None else repeats,
         )
         try:
             record = read_record(listed, name, caption_file)

@@ -18,14 +18,14 @@ images as `list` gave them; a GET has `folder` and `name` in its address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from lib_lyco.errors import ConfigError, DataError
 from lib_lyco.studio.dataset.actions import edit_of
 from lib_lyco.studio.dataset.body import names_of, text_of, wish_of
-from lib_lyco.studio.dataset.desk import DatasetDesk, View, same_captions
+from lib_lyco.studio.dataset.desk import DatasetDesk, View
 from lib_lyco.studio.dataset.job import Job
 from lib_lyco.studio.dataset.listing import content_key, view_config
 from lib_lyco.studio.dataset.masks import read_own_mask
@@ -74,18 +74,16 @@ class _Answers:
 
     def edit(self, ask: Ask) -> Mapping[str, Any]:
         view, names, action = self._view(ask), names_of(ask.body), text_of(ask.body, "action")
-        skipped: Sequence[str] = ()
         if action == "caption":
-            self._desk.write(view, names[0], text_of(ask.body, "text"))
+            edited = self._desk.write(view, names[0], text_of(ask.body, "text"))
         else:
             config = view_config(view.folder, view.values)
             change, label = edit_of(action, ask.body, Grammar.of(config), config.keep_tokens)
-            skipped = self._desk.change(view, names, change, label)
-        listing = self._desk.listing(view)
+            edited = self._desk.change(view, names, change, label)
         return {
-            "images": [picture_json(picture) for picture in same_captions(listing, names)],
-            "skipped": [*skipped],
-            **state_json(listing, self._desk.history(view)),
+            "images": [picture_json(picture) for picture in edited.pictures],
+            "skipped": [*edited.skipped],
+            **state_json(edited.listing, self._desk.history(view)),
         }
 
     def undo(self, ask: Ask) -> Mapping[str, Any]:

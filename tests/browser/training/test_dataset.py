@@ -74,6 +74,14 @@ class Section:
         self.editor.get_by_role("button", name=button).click()
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Generator[None]:
+    """A machine that others use too is slow at times."""
+    expect.set_options(timeout=40_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Images with captions, in a numbered folder."""
@@ -108,9 +116,9 @@ def test_a_tag_is_added_and_removed_over_a_selection_and_taken_back(section: Sec
     section.add("sks", "As trigger")
     expect(section.editor.get_by_role("button", name="Remove sks")).to_be_visible()
     assert captions(folder)["gold"] == "sks, gold, odd, smile, hat"
-    for _ in range(3):
+    for label in ("Put in front: sks", "Remove tags: thing", "Add tags: smile, hat"):
+        expect(section.button("Undo")).to_have_attribute("title", f"Undo: {label}")
         section.button("Undo").click()
-        section.page.wait_for_timeout(300)
     expect(section.button("Undo")).to_be_disabled()
     assert captions(folder) == before
     section.button("Redo").click()
@@ -308,7 +316,7 @@ def test_thousands_of_images_are_not_all_in_the_page(training_page: Page, tmp_pa
     assert section.tiles.count() < 60
     training_page.keyboard.press("Control+a")
     section.add("new")
-    expect(section.editor.get_by_role("button", name="Remove new")).to_be_visible(timeout=60_000)
+    expect(section.editor.get_by_role("button", name="Remove new")).to_be_visible()
     assert set(captions(tmp_path / "many").values()) == {f"many, number {one}, new" for one in range(50)}
 
 
