@@ -6,7 +6,7 @@ pictures: what differs from cell to cell is the file and its strength alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Judged:
     """None as long as images are being encoded."""
 
 
-def judged(wish: Wish, model: BaseModel, draw: Draw | None) -> Iterator[Judged]:
+def judged(wish: Wish, model: BaseModel, draw: Draw | None) -> Generator[Judged]:
     """Compares; keeps the verdict after each cell and yields between any two parts of the work, when no
     network is on the model.
 
