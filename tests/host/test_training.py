@@ -20,7 +20,7 @@ from tests.host.training import Trainer, beside
 PROMPT = "a red circle on a blue ground"
 RUN = f"{PROMPT} <lora:@run>"
 MOST_MS = 60.0
-"""Of an empty turn on this model, on a busy machine."""
+"""Of an empty turn on this model, in the time of its thread."""
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ def switch(trainer: Trainer, name: str) -> None:
     trainer.act(run, "resume")
     trainer.wait(run, "training", step=1)
     trainer.end(run)
+    trainer.host.txt2img(PROMPT)  # with which the text encoder's new wrapper gets all its attributes
 
 
 def unload(trainer: Trainer, name: str) -> None:
