@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from lib_lyco.errors import ModelError
@@ -155,7 +157,10 @@ def _lengthened(states: Tensor, encoder: Encoder, style: TextStyle, length: int)
 
 
 def set_text_checkpointing(encoder: nn.Module, enabled: bool) -> None:
-    """Switches non-reentrant checkpointing, under the name that this transformers has for it."""
-    new = hasattr(encoder, "activation_checkpointing_enable")
-    name = f"{'activation' if new else 'gradient'}_checkpointing_{'enable' if enabled else 'disable'}"
-    getattr(encoder, name)(*([{"use_reentrant": False}] if enabled else []))
+    """Switches checkpointing of each layer; transformers' own loses gradients before its version 4.35."""
+    lists = (module for name, module in encoder.named_modules() if name.endswith("encoder.layers"))
+    layers: Any = next(lists)
+    for layer in layers:
+        vars(layer).pop("forward", None)
+        if enabled:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
