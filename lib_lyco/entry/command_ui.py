@@ -78,8 +78,8 @@ def served(arguments: argparse.Namespace) -> Generator[str]:
     page = Page("lyco", {"Train": training_tab}, files.head())
     try:
         server = page.serve(Address(arguments.host, arguments.port, login))
-        add_routes(server, [*files.routes(), *tab.routes()])
         tab.start()
+        add_routes(server, [*files.routes(), *tab.routes()])
         host = "127.0.0.1" if arguments.host in ("0.0.0.0", "::") else arguments.host
         yield f"http://{host}:{arguments.port}/"
     finally:

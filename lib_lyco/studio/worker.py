@@ -88,7 +88,7 @@ class Worker:
     @property
     def elsewhere(self) -> str:
         """Why nothing is worked on here: another program does; else ""."""
-        if self._ownership.held:
+        if self._ownership.held or self._thread is None:
             return ""
         owner = self._ownership.owner()
         which = f" (process {owner})" if owner else ""
