@@ -57,6 +57,7 @@ def fail(trainer: Trainer, name: str, how: str, times: int = 1) -> None:
     run = trainer.begin(name, epochs=50)
     trainer.host.ask("disturb_step", call=2, how=how, times=times)
     trainer.wait(run, "failed", "interrupted")
+    trainer.host.ask("calm")
 
 
 def recover(trainer: Trainer, name: str) -> None:

@@ -77,7 +77,8 @@ class Trainer:
     def end(self, run: str) -> dict[str, Any]:
         """Stops a run."""
         self.act(run, "stop")
-        return self.wait(run, "stopped", "finished")
+        self.until(lambda: self.told(run)["state"] in ("stopped", "finished"))
+        return self.told(run)
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Until something holds."""

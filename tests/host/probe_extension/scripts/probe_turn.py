@@ -16,6 +16,8 @@ from modules.sd_hijack import model_hijack
 
 ERRORS = {"error": RuntimeError, "memory": torch.cuda.OutOfMemoryError, "key": KeyboardInterrupt}
 
+disturbing: list[Any] = []
+
 
 def inside() -> dict[str, str]:
     """A digest of each kind of state, taken between two steps; generators as they are."""
@@ -84,6 +86,13 @@ def disturb_step(call: int, how: str, times: int = 1) -> None:
             raise ERRORS[how]("probe: an error in mid-step")
 
     handle = unet.register_forward_pre_hook(hook)
+    disturbing.append(handle)
+
+
+def calm() -> None:
+    """No more errors, where a run has ended before the last."""
+    while disturbing:
+        disturbing.pop().remove()
 
 
 def interrupt() -> None:
@@ -135,7 +144,7 @@ def _app() -> Any:
     return extra_networks.extra_network_registry["lyco"]._app
 
 
-QUESTIONS = (inside, chance, disturb_step, interrupt, turn_cost)
+QUESTIONS = (inside, chance, disturb_step, calm, interrupt, turn_cost)
 
 
 def add_routes(_: Any, app: Any) -> None:
