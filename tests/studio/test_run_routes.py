@@ -48,7 +48,10 @@ def page(runs: Runs) -> Page:
 
 def given(config: TrainConfig, *names: str) -> dict[str, Any]:
     """Options as the page sends them."""
-    return {name: getattr(config, name) for name in ("images", "resolution", "bucket_min", "bucket_step", *names)}
+    return {
+        name: getattr(config, name)
+        for name in ("images", "resolution", "bucket_min", "bucket_step", *names)
+    }
 
 
 def test_run_is_told_from_its_submission_to_its_end(

@@ -31,5 +31,6 @@ def reload_model_weights(
     sd_model: HostModel | None = None, info: CheckpointInfo | None = None, forced_reload: bool = False
 ) -> HostModel:
     """Loads a checkpoint unless it is the one in use; takes no lock."""
+
 def send_model_to_cpu(m: HostModel | None) -> None: ...
 def send_model_to_device(m: HostModel) -> None: ...
