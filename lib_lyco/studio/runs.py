@@ -60,7 +60,9 @@ class Runs:
         Raises:
             ConfigError: One cannot work.
         """
-        return make_config({"output": str(self._output), **values})
+        # the output is a folder that pickers of networks look through: no logs in there
+        logs = self.store.folder.parent / "logs"
+        return make_config({"output": str(self._output), "logging_dir": str(logs), **values})
 
     def submit(self, config: TrainConfig, kind: Kind = "train", of: str = "") -> Record:
         """Queues a run; it begins by itself. `of` is the run whose files are compared, if they are.
