@@ -99,7 +99,8 @@ class Rules(TorchFunctionMode):
         del types
         values = dict(kwargs or {})
         if func is torch.full and isinstance(args[1], Tensor):
-            args = (args[0], 0.0)  # transformers 4.30 fills its mask with a tensor, whose value meta has not
+            # transformers 4.30 fills its mask with a tensor, whose value meta does not have
+            args = (args[0], 0.0)
         dtype = self._dtype if func in _LOW else torch.float32 if func in _HIGH else None
         if dtype is not None:
             args = tuple(_cast(one, dtype) for one in args)
