@@ -98,7 +98,7 @@ class Rules(TorchFunctionMode):
     ) -> Any:
         del types
         values = dict(kwargs or {})
-        if func is torch.full and isinstance(args[1], Tensor):
+        if func is torch.full and len(args) > 1 and isinstance(args[1], Tensor):
             # transformers 4.30 fills its mask with a tensor, whose value meta does not have
             args = (args[0], 0.0)
         dtype = self._dtype if func in _LOW else torch.float32 if func in _HIGH else None
