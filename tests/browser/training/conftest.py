@@ -1,4 +1,4 @@
-"""`lyco ui` with the embedded model in a process of its own, and its page."""
+"""The training tab of `lyco ui` in a process of its own, and of a real WebUI, with the embedded model."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ import pytest
 
 from lib_lyco.demo.concepts import CAT, write_training_folder
 from tests.architecture import ROOT
+from tests.host.driver import make_data_dir
+from tests.host.real import RealHost
 
 pytest.importorskip("playwright")
 pytest.importorskip("gradio")
@@ -122,6 +124,11 @@ class Ui:
             time.sleep(0.1)
         raise TimeoutError(f"waited for {what}; {self.log.read_text(encoding='utf-8')[-3000:]}")
 
+    def show(self, page: Page) -> None:
+        """Loads the page, and opens the tab."""
+        page.goto(self.address)
+        page.locator("#lyco_train .lyco-train-tabs").wait_for(state="attached")
+
     def _answers(self) -> bool:
         assert self._process
         if self._process.poll() is not None:
@@ -132,18 +139,48 @@ class Ui:
             return False
 
 
+class WebUi(Ui):
+    """The same in the WebUI that WEBUI_DIR names."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        make_data_dir(self.data)
+        self.log = self.data / "host.log"
+        self._server = RealHost(self.data)
+        self.address = f"{self._server.address}/"
+
+    def start(self, *arguments: str) -> None:
+        """Starts it, and waits until it answers."""
+        assert not arguments, "flags of lyco ui"
+        self._server.start()
+
+    def end(self, how: int = signal.SIGINT) -> None:
+        """Ends it in its own way."""
+        self._server.stop()
+
+    def show(self, page: Page) -> None:
+        """Loads the page, and opens the tab."""
+        super().show(page)
+        page.get_by_role("tab", name="Train LoRA").or_(
+            page.get_by_role("button", name="Train LoRA")
+        ).click()
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Generator[Ui]:
+@pytest.fixture(scope="module", params=["lyco ui", pytest.param("webui", marks=pytest.mark.host)])
+def ui(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Ui]:
     """It, started; one for all tests of a file."""
+    if request.param == "webui" and not os.environ.get("WEBUI_DIR"):
+        pytest.skip("WEBUI_DIR names no WebUI")
     if int(importlib.metadata.version("gradio").split(".")[0]) < 4:
         pytest.skip("lyco ui needs a newer gradio")
-    ui = Ui(tmp_path_factory.mktemp("ui"))
+    kind = WebUi if request.param == "webui" else Ui
+    ui = kind(tmp_path_factory.mktemp("ui"))
     try:
         ui.start()
         yield ui
@@ -158,8 +195,7 @@ def training_page(browser: Browser, ui: Ui) -> Generator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(20_000)
     page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
-    page.goto(ui.address)
-    page.locator("#lyco_train .lyco-train-tabs").wait_for(state="attached")
+    ui.show(page)
     yield page
     page.close()
     assert not [error for error in errors if "lyco" in error]

@@ -50,7 +50,7 @@ class Section:
 
     def open(self, folder: Path) -> None:
         """Goes to the section and opens a folder."""
-        self.page.get_by_role("tab", name="Dataset").click()
+        self.page.locator("#lyco_train").get_by_role("tab", name="Dataset").click()
         field = self.root.get_by_label("Folder of images", exact=True)
         field.fill(str(folder))
         field.press("Enter")
@@ -240,8 +240,8 @@ def test_an_upload_says_what_it_did_not_take(training_page: Page, ui: Ui) -> Non
         archive.writestr("../../out.png", red.getvalue())
         archive.writestr("5_bird/readme.exe", b"MZ")
     page.evaluate("lyco.remember('train-config', {})")
-    page.reload()
-    page.get_by_role("tab", name="Dataset").click()
+    ui.show(page)
+    page.locator("#lyco_train").get_by_role("tab", name="Dataset").click()
     section = Section(page)
     section.root.locator("input[type=file]").set_input_files(
         {"name": "birds.zip", "mimeType": "application/zip", "buffer": packed.getvalue()}

@@ -67,7 +67,7 @@ def form(training_page: Page) -> Generator[Form]:
 def test_from_a_folder_to_a_queued_run(form: Form, ui: Ui) -> None:
     form.answer("folder", str(ui.images))
     form.answer("trigger", "ohwx")
-    form.page.get_by_label("Quick").check()
+    form.root.get_by_label("Quick", exact=True).check()
     # 800 showings / (6 images x 4 epochs) = 33.3
     num = len(list(ui.images.rglob("*.png")))
     repeats = round(800 / (num * 4))

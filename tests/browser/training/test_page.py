@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.browser.training.conftest import Ui
+
+pytestmark = pytest.mark.parametrize("ui", ["lyco ui"], indirect=True)
 
 
 def test_tab_is_drawn_by_our_scripts_and_style(training_page: Page) -> None:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from tests.browser.training.conftest import Ui
 
+pytestmark = pytest.mark.parametrize("ui", ["lyco ui"], indirect=True)  # the program itself is killed
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_killed_program_leaves_a_queue_and_a_run_that_ends_as_if_never_killed(ui: Ui) -> None:

@@ -33,10 +33,9 @@ def nothing_left(ui: Ui) -> Generator[None]:
 
 
 def opened(page: Page, name: str) -> Locator:
-    page.get_by_role("tab", name=name, exact=True).click()
-    section = page.locator(
-        f"#{page.get_by_role('tab', name=name, exact=True).get_attribute('aria-controls')}"
-    )
+    tab = page.locator("#lyco_train").get_by_role("tab", name=name, exact=True)
+    tab.click()
+    section = page.locator(f"#{tab.get_attribute('aria-controls')}")
     expect(section).to_be_visible()
     return section
 
@@ -51,9 +50,9 @@ def test_card_is_the_same_after_a_reload_and_on_another_device(training_page: Pa
     card = opened(training_page, "Run").locator("article")
     expect(card.locator("h3")).to_contain_text("cat")
     expect(card.locator(".lyco-train-state")).to_have_text("running", timeout=PATIENCE)
-    training_page.reload()
+    ui.show(training_page)
     other = training_page.context.browser.new_page() if training_page.context.browser else training_page
-    other.goto(ui.address)
+    ui.show(other)
     for page in (training_page, other):
         card = opened(page, "Run").locator("article")
         expect(card.locator(".lyco-train-state")).to_have_text("running", timeout=PATIENCE)
@@ -148,7 +147,7 @@ def test_queue_is_put_in_order_and_survives_a_reload(training_page: Page, ui: Ui
     ui.wait(lambda: [run["name"] for run in ui.get("runs")["queue"]][0] == "fourth", "the order")
     section.get_by_role("button", name="Take third out of the queue").click()
     expect(rows).to_have_count(2, timeout=PATIENCE)
-    training_page.reload()
+    ui.show(training_page)
     section = opened(training_page, "Queue and history")
     expect(section.locator(".lyco-train-queue > li")).to_have_count(2, timeout=PATIENCE)
     assert names(section, "queue") == ["fourth", "second"]

@@ -8,7 +8,7 @@ pytest.importorskip("playwright")
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.training.conftest import Ui
+from tests.browser.training.conftest import Ui, WebUi
 from tests.browser.training.test_run import PATIENCE, opened
 
 PROMPTS = "a photo of sks cat --d 5 --s 2\na dog --d 6 --s 2\n"
@@ -67,11 +67,27 @@ def test_a_picture_is_seen_large_beside_the_one_without(training_page: Page, ui:
     training_page.keyboard.press("ArrowRight")
     expect(dialog.locator("strong")).to_have_text("epoch 2, step 2")
     # without a WebUI there is no txt2img
-    expect(dialog.get_by_role("button", name="Send to txt2img")).to_have_count(0)
+    expect(dialog.get_by_role("button", name="Send to txt2img")).to_have_count(int(isinstance(ui, WebUi)))
 
 
-def test_a_picture_is_sent_to_txt2img_as_a_user_would(training_page: Page, run: str) -> None:
+def test_a_picture_is_sent_to_the_webuis_txt2img(training_page: Page, ui: Ui, run: str) -> None:
+    if not isinstance(ui, WebUi):
+        pytest.skip("has no txt2img")
+    section = opened(training_page, "Samples")
+    section.locator("tbody tr").first.locator("button").first.click()
+    dialog = training_page.get_by_role("dialog")
+    info = dialog.locator("pre").inner_text()
+    dialog.get_by_role("button", name="Send to txt2img").click()
+    expect(training_page.locator("#txt2img_prompt textarea")).to_have_value(info.splitlines()[0])
+    for field, value in {"steps": "2", "width": "64", "height": "64"}.items():
+        expect(training_page.locator(f"#txt2img_{field} input[type=number]")).to_have_value(value)
+    expect(training_page.locator("#txt2img_seed input")).to_have_value("5")
+
+
+def test_a_picture_is_sent_to_txt2img_as_a_user_would(training_page: Page, ui: Ui, run: str) -> None:
     """With the WebUI's elements that are used: the prompt's field and the button that reads it."""
+    if isinstance(ui, WebUi):
+        pytest.skip("has elements of its own")
     section = opened(training_page, "Samples")
     training_page.evaluate(
         """() => {
