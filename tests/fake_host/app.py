@@ -8,6 +8,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,11 @@ def _read(answer: Any) -> tuple[int, Any]:
     """Status and content of what an endpoint gave: a response of its own, or the content alone."""
     if not hasattr(answer, "status_code"):
         return 200, answer
-    body = asyncio.run(_whole(answer)) if hasattr(answer, "body_iterator") else answer.body
+    if not hasattr(answer, "body_iterator"):
+        return answer.status_code, json.loads(answer.body)
+    # in a thread of its own: where a browser has been tested, this one has a loop that goes on
+    with ThreadPoolExecutor(1) as thread:
+        body = thread.submit(asyncio.run, _whole(answer)).result()
     return answer.status_code, json.loads(body)
 
 

@@ -28,7 +28,8 @@ def test_flag_fills_the_builtins_second_folder(line: list[str], folder: str) -> 
     parser = argparse.ArgumentParser()
     load("preload").preload(parser)
     builtin_preload(parser)
-    assert vars(parser.parse_args(line)) == {"lora_dir": "models/Lora", "lyco_dir_backcompat": folder}
+    folders = {"lora_dir": "models/Lora", "lyco_dir_backcompat": folder}
+    assert vars(parser.parse_args(line)) == {**folders, "lyco_train_dir": []}
 
 
 def test_flag_of_somebody_else_is_left_alone() -> None:
@@ -42,5 +43,5 @@ def test_flag_of_somebody_else_is_left_alone() -> None:
 def test_without_a_builtin_the_flag_is_read_and_absent_by_default() -> None:
     parser = argparse.ArgumentParser()
     load("preload").preload(parser)
-    assert vars(parser.parse_args([])) == {}
+    assert vars(parser.parse_args([])) == {"lyco_train_dir": []}
     assert parser.parse_args(["--lyco-dir", os.sep]).lyco_dir_backcompat == os.sep

@@ -41,8 +41,15 @@ class Told(TinyModel):
 def happenings(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a run does with its text encoders, and when; pictures are drawn after the second step."""
     told: list[str] = []
-    monkeypatch.setattr(Aside, "put_on", lambda _: told.append("aside"))
-    monkeypatch.setattr(Aside, "take_off", lambda _: told.append("back"))
+
+    def put_on(_: Aside) -> None:
+        told.append("aside")
+
+    def take_off(_: Aside) -> None:
+        told.append("back")
+
+    monkeypatch.setattr(Aside, "put_on", put_on)
+    monkeypatch.setattr(Aside, "take_off", take_off)
 
     def draw(model: BaseModel, picture: Picture, network: Path | None, to: Path) -> None:
         del model, picture, network

@@ -53,6 +53,8 @@ class Ui:
         """Starts it, and waits until it answers."""
         command = [sys.executable, "-m", "lib_lyco", "ui", "--port", str(self.port)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+        # a shell's background jobs begin with Ctrl-C ignored, and so would what they start
+        ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--folder", str(self.data), *arguments],
@@ -61,6 +63,7 @@ class Ui:
                 stdout=log,
                 stderr=log,
             )
+        signal.signal(signal.SIGINT, ctrl_c)
         self.wait(self._answers, "an answer")
 
     def end(self, how: int = signal.SIGINT) -> None:
