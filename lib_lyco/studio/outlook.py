@@ -13,7 +13,6 @@ import torch
 from lib_lyco.studio.file_size import file_size
 from lib_lyco.studio.workplace import Base
 from lib_lyco.train.compose.data import plan_run
-from lib_lyco.train.compose.forecast import make_forecast
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.forecast.content import DataForecast, Remark
 from lib_lyco.train.forecast.data import forecast_data
@@ -89,6 +88,8 @@ def _file(remarks: Remarks, config: TrainConfig, base: Path | None) -> int | Non
 
 
 def _by_forecast(config: TrainConfig, path: Path, device: torch.device) -> Outlook:
+    from lib_lyco.train.compose.forecast import make_forecast  # it imports diffusers, which few WebUIs have
+
     told = make_forecast(config, path, device)
     return Outlook(
         data=told.data,
