@@ -157,7 +157,9 @@ def test_two_runs_differ_in_their_settings_and_one_goes_into_the_form(training_p
     for name, rank in (("one", 1), ("two", 2)):
         ui.wait_for(ui.submit(name=name, rank=rank, max_steps=1), "finished")
     section = opened(training_page, "Queue and history")
-    for box in section.get_by_role("checkbox").all():
+    boxes = section.get_by_role("checkbox")
+    expect(boxes).to_have_count(2, timeout=PATIENCE)
+    for box in boxes.all():
         box.check()
     section.get_by_role("button", name="Differences between two").click()
     expect(section.locator("table")).to_be_visible(timeout=PATIENCE)
