@@ -22,7 +22,15 @@ from lib_lyco.host.models import find_module, read_model
 from lib_lyco.host.training_forward import Forward, training_forwards
 from lib_lyco.host.training_text import OpenClipEncoder, with_views
 from lib_lyco.host.training_vae import decode_latents, encode_images
-from lib_lyco.models.base import PLAIN_TEXT, Cond, NoiseSchedule, SizeCond, TextStyle
+from lib_lyco.models.base import (
+    LATENT_FACTOR,
+    PLAIN_TEXT,
+    Cond,
+    NoiseSchedule,
+    SizeCond,
+    TextStyle,
+    demand_latent_size,
+)
 from lib_lyco.models.plan import is_open_clip
 from lib_lyco.models.presence import Presence
 from lib_lyco.models.target import Targets
@@ -32,7 +40,6 @@ from lib_lyco.naming.layer import Component, Family
 from lib_lyco.naming.table import layer_table
 from lib_lyco.train.autograd.operation import autocasts
 
-LATENT_FACTOR = 8
 _OPEN_CLIP_PAD = 0
 _LARGEST_PERIOD = 10000.0
 
@@ -139,12 +146,7 @@ class HostTrainingModel:
         Raises:
             ModelError: A side is not a multiple of 8.
         """
-        if images.shape[-1] % LATENT_FACTOR or images.shape[-2] % LATENT_FACTOR:
-            raise ModelError(
-                "The size of a picture does not fit the autoencoder",
-                got=f"{images.shape[-1]}x{images.shape[-2]}",
-                expected=f"multiples of {LATENT_FACTOR}",
-            )
+        demand_latent_size(images)
         return encode_images(self.vae, images, generator) * self._latent_scale
 
     def decode_latents(self, latents: Tensor) -> Tensor:

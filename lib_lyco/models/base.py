@@ -9,8 +9,12 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from lib_lyco.errors import ModelError
 from lib_lyco.models.target import Targets
 from lib_lyco.naming.layer import Component, Family
+
+LATENT_FACTOR = 8
+"""Pixels along a side of one position of the latents."""
 
 Prediction = Literal["epsilon", "v"]
 
@@ -120,3 +124,18 @@ class BaseModel(Protocol):
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Trade time for memory in the denoiser and text encoders; results stay the same."""
         ...
+
+
+def demand_latent_size(images: Tensor) -> None:
+    """Refuses images (b, 3, h, w) that an autoencoder would not give back in their size.
+
+    Raises:
+        ModelError: A side is not a multiple of 8.
+    """
+    height, width = images.shape[-2:]
+    if width % LATENT_FACTOR or height % LATENT_FACTOR:
+        raise ModelError(
+            "The size of a picture does not fit the autoencoder",
+            got=f"{width}x{height}",
+            expected=f"multiples of {LATENT_FACTOR}",
+        )

@@ -12,14 +12,18 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from lib_lyco.errors import ModelError
-from lib_lyco.models.base import PLAIN_TEXT, Cond, NoiseSchedule, SizeCond, TextStyle
+from lib_lyco.models.base import (
+    LATENT_FACTOR,
+    PLAIN_TEXT,
+    Cond,
+    NoiseSchedule,
+    SizeCond,
+    TextStyle,
+    demand_latent_size,
+)
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.models.text import TextEncoder, encode_pair, encode_single, set_text_checkpointing
 from lib_lyco.naming.layer import Component, Family, LayerName
-
-LATENT_FACTOR = 8
-"""Pixels of the picture per latent, each way."""
 
 _INPAINTING_CHANNELS = 9
 
@@ -82,12 +86,7 @@ class DiffusersModel:
         Raises:
             ModelError: A side is not a multiple of 8.
         """
-        if images.shape[-1] % LATENT_FACTOR or images.shape[-2] % LATENT_FACTOR:
-            raise ModelError(
-                "The size of a picture does not fit the autoencoder",
-                got=f"{images.shape[-1]}x{images.shape[-2]}",
-                expected=f"multiples of {LATENT_FACTOR}",
-            )
+        demand_latent_size(images)
         vae: Any = self._parts.vae
         distribution = vae.encode(images.float()).latent_dist
         latents = distribution.mode() if generator is None else distribution.sample(generator)

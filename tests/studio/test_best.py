@@ -24,7 +24,7 @@ from lib_lyco.train.log import event_line
 from lib_lyco.train.sample_prompts import Picture
 from tests.train.conftest import PHOTOGRAPHS
 from tests.train.test_run import run
-from tests.train.tiny import TinyModel
+from tests.train.tiny import TinyModel, tiny_config
 
 Make = Callable[..., TrainConfig]
 
@@ -50,21 +50,7 @@ def make_config(images: Path, tmp_path: Path) -> Make:
     """A config for the tiny model."""
 
     def make(**values: object) -> TrainConfig:
-        base: dict[str, object] = {
-            "images": str(images),
-            "resolution": (64, 64),
-            "bucket_min": 32,
-            "bucket_max": 128,
-            "bucket_step": 16,
-            "rank": 4,
-            "alpha": 2.0,
-            "epochs": 1,
-            "learning_rate": 1e-2,
-            "output": str(tmp_path / "output"),
-            "save_precision": "fp32",
-            "seed": 7,
-        }
-        return TrainConfig(**(base | values))  # type: ignore[arg-type]
+        return tiny_config(images, tmp_path / "output", **values)
 
     return make
 

@@ -12,7 +12,7 @@ import skimage
 from PIL import Image
 
 from lib_lyco.train.config import TrainConfig
-from tests.train.tiny import TinyModel
+from tests.train.tiny import TinyModel, tiny_config
 
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 
@@ -55,21 +55,6 @@ def make_config(photographs: Path, tmp_path: Path) -> Callable[..., TrainConfig]
     """A config for the tiny model on the photographs; 5 batches per epoch, one epoch."""
 
     def make(**values: object) -> TrainConfig:
-        base: dict[str, object] = {
-            "images": str(photographs),
-            "resolution": (64, 64),
-            "bucket_min": 32,
-            "bucket_max": 128,
-            "bucket_step": 16,
-            "rank": 4,
-            "alpha": 2.0,
-            "epochs": 1,
-            "learning_rate": 1e-2,
-            "output": str(tmp_path / "output"),
-            "save_precision": "fp32",
-            "seed": 7,
-            "overwrite": True,
-        }
-        return TrainConfig(**(base | values))  # type: ignore[arg-type]
+        return tiny_config(photographs, tmp_path / "output", **{"overwrite": True, **values})
 
     return make

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from lib_lyco.models.base import PLAIN_TEXT, Cond, NoiseSchedule, Prediction, Si
 from lib_lyco.models.target import Target, Targets
 from lib_lyco.models.text import set_text_checkpointing
 from lib_lyco.naming.layer import Component, Family, LayerName
+from lib_lyco.train.config import TrainConfig
 
 WIDTH = 16
 TOKENS = 8
@@ -111,3 +113,22 @@ class TinyModel:
         # before 4.35, as in the WebUI, transformers only has the reentrant kind, which drops gradients
         if signature(self.text.gradient_checkpointing_enable).parameters:
             set_text_checkpointing(self.text, enabled)
+
+
+def tiny_config(images: Path, output: Path, /, **values: object) -> TrainConfig:
+    """Options of a run that the tiny model makes in seconds; `values` come before them."""
+    options: dict[str, object] = {
+        "images": str(images),
+        "resolution": (64, 64),
+        "bucket_min": 32,
+        "bucket_max": 128,
+        "bucket_step": 16,
+        "rank": 4,
+        "alpha": 2.0,
+        "epochs": 1,
+        "learning_rate": 1e-2,
+        "output": str(output),
+        "save_precision": "fp32",
+        "seed": 7,
+    }
+    return TrainConfig(**{**options, **values})  # type: ignore[arg-type]
