@@ -8,17 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from lib_lyco.errors import LycoError, NetworkNotFoundError
 from lib_lyco.files.header import read_metadata
-from lib_lyco.files.save import save_tensors
-from lib_lyco.host.training_model import HostTrainingModel
+from lib_lyco.models.presence import Presence
 from lib_lyco.network.load import load_network
 from lib_lyco.network.network import Network
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.export import export_tensors
-from lib_lyco.train.network import TrainableNetwork
+from lib_lyco.train.writer import Present
 
 SIGN = "@"
 _NAME = re.compile(r"@run(?:@(\d+))?")
@@ -29,7 +25,8 @@ _STEPS = "ss_steps"
 class Trainee:
     """The run that takes place."""
 
-    model: HostTrainingModel
+    presence: Presence
+    """What it has put on the host's model."""
     config: TrainConfig
 
 
@@ -73,14 +70,13 @@ class RunNetworks:
 
 
 def _present(trainee: Trainee) -> Network:
-    """The network as it is now."""
-    found = trainee.model.presence.find(TrainableNetwork)
+    """The network as a file of now would hold it: with averaged weights, if those are saved."""
+    found = trainee.presence.find(Present)
     if found is None:
         raise NetworkNotFoundError("The run has trained nothing yet", where="@run")
-    tensors = export_tensors(found, trainee.model.family, torch.float32)
     with tempfile.TemporaryDirectory(prefix="lyco-run-") as folder:
         path = Path(folder) / f"{trainee.config.name}.safetensors"
-        save_tensors(path, tensors, {})
+        found.write(path)
         return load_network(path)
 
 

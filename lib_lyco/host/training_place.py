@@ -77,7 +77,7 @@ class HostProvider:
                 yield HostPlace(model, OwnTurns(self._gate), None)
                 return
             draw = HostDraw(self._app, Path(config.output), config.name)
-            self.trainee = Trainee(model, config)
+            self.trainee = Trainee(model.presence, config)
             try:
                 yield HostPlace(model, Turns(model, owner, self._app.engine, self._gate), draw)
             finally:

@@ -41,7 +41,7 @@ from lib_lyco.train.state import State
 from lib_lyco.train.step import Learning, add_gradients
 from lib_lyco.train.validation import Validation
 from lib_lyco.train.world import World
-from lib_lyco.train.writer import Saving, Writer
+from lib_lyco.train.writer import Present, Saving, Writer
 
 MicroBatches = Sequence[tuple[Sequence[Sample], Encoded]]
 """What a process has of a step: samples and their latents."""
@@ -138,7 +138,7 @@ class _Loop:
             run.saving.states.remove_leftovers()
         yield from self._prepare()
         try:
-            with self._texts_aside():
+            with self._texts_aside(), self._learning.presence.holding(Present(writer.write_now)):
                 yield from self._steps()
             if progress.step > 0:
                 yield from writer.last()

@@ -44,6 +44,20 @@ class Saving:
     """Whether the average has a file of its own; else it is written instead of the last weights."""
 
 
+@dataclass(frozen=True)
+class Present:
+    """The network of a run as a file of this moment would hold it; by it, whoever draws pictures while the
+    run goes finds the network. On the base model it is nothing."""
+
+    write: Callable[[Path], None]
+
+    def put_on(self) -> None:
+        """Does nothing."""
+
+    def take_off(self) -> None:
+        """Does nothing."""
+
+
 @dataclass
 class Writer:
     """Writes for a run; a process that is not the first of several writes nothing."""

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from safetensors.torch import load_file
 from torch import nn
 
 from lib_lyco.models.base import BaseModel
 from lib_lyco.models.presence import Presence
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.control import Control
-from lib_lyco.train.events import Event, Paused, Sampled, Step
+from lib_lyco.train.events import Event, Paused, Sampled, Saved, Step
 from lib_lyco.train.run import train
 from lib_lyco.train.sample_prompts import Picture
-from tests.train.test_run import clock, final_file, run
+from lib_lyco.train.writer import Present
+from tests.train.test_run import clock, equal, final_file, run
 from tests.train.tiny import TinyModel
 
 Make = Callable[..., TrainConfig]
@@ -97,6 +100,24 @@ def test_others_find_the_model_as_it_was_and_the_run_is_the_same(make_config: Ma
     assert sum(isinstance(event, Sampled) for event in seen) == 4
     assert state(model) == before
     assert final_file(lent).read_bytes() == final_file(alone).read_bytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}, {"ema_decay": 0.9, "ema_file": "instead"}])
+def test_the_network_of_this_moment_is_what_a_file_of_it_holds(
+    make_config: Make, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model, now, seen = LentModel(), tmp_path / "now.safetensors", 0
+    for event in train(make_config(save_every_n_steps=2, **options), model, clock=clock):
+        if isinstance(event, Saved) and event.reason == "step":
+            model.presence.leave()
+            present = model.presence.find(Present)
+            assert present
+            present.write(now)
+            model.presence.come_back()
+            assert equal(load_file(now), load_file(event.path))
+            seen += 1
+    assert seen == 2
+    assert model.presence.find(Present) is None
 
 
 def test_a_run_that_is_given_up_while_others_have_the_model_does_not_touch_it(make_config: Make) -> None:
