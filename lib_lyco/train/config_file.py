@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import toml
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig, make_config
 from lib_lyco.train.option import declarations
+
+_SIGNS = re.compile(r'[",\[\]{}\x00-\x1f\x7f]|(?<=\\)[uUx]')
+"""What toml 0.10.2 may misread in a text."""
 
 
 def load_config(path: str | Path) -> TrainConfig:
@@ -69,10 +74,39 @@ def dump_config(config: TrainConfig) -> str:
 
 def dump_values(config: TrainConfig, names: Collection[str]) -> str:
     """As `dump_config`, but only the options of these names."""
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, list[str]] = {}
     for declaration in declarations(TrainConfig):
         value = getattr(config, declaration.name)
         if declaration.name in names and value is not None:
-            table = tables.setdefault(declaration.option.group, {})
-            table[declaration.name] = list(value) if isinstance(value, tuple) else value
-    return toml.dumps(tables)
+            lines = tables.setdefault(declaration.option.group, [])
+            lines.append(f"{declaration.name} = {_written(value)}\n")
+    return "\n".join(f"[{group}]\n{''.join(lines)}" for group, lines in tables.items())
+
+
+def _written(value: Any) -> str:
+    """A value in TOML; JSON's words for texts, numbers and truth are TOML's too.
+
+    Not by toml's own writer: of a path with a folder named x it makes text that nobody can read.
+    """
+    if isinstance(value, tuple):
+        items: tuple[Any, ...] = value
+        return "[" + ", ".join(_text(one, "a = [{0}, {0}]") for one in items) + "]"
+    return _text(value, "a = {0}")
+
+
+def _text(value: Any, place: str) -> str:
+    """A single value; toml misreads some texts that are right, and is given another form."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    plain = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    doubled = value.replace("\\", "\\\\")
+    escaped = _SIGNS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", doubled)
+    literal = plain if re.search(r"['\x00-\x1f\x7f]", value) else f"'{value}'"
+    for text in (plain, literal, f'"{escaped}"'):
+        try:
+            read = toml.loads(place.format(text))["a"]
+        except (toml.TomlDecodeError, IndexError):
+            continue
+        if value == (read[0] if isinstance(read, list) else read):
+            return text
+    return plain

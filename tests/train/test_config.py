@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +250,30 @@ def test_broken_toml_is_a_config_error(tmp_path: Path, text: str) -> None:
 def test_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainConfig().rank = 3  # type: ignore[misc]
+
+
+AWKWARD = (
+    r"C:\x\nai\u.ckpt",
+    "a, b",
+    ",",
+    '"',
+    'say "x", \\u',
+    "[a]",
+    "{a|b}",
+    "a\nb",
+    "'",
+    "#",
+    r"\{",
+    "猫",
+)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_any_text_survives_toml(text: str) -> None:
+    config = make_config({"images": text, "include_layers": ("q", re.escape(text))})
+    written = dump_config(config)
+    assert parse_config(written) == config
+    if sys.version_info >= (3, 11):  # another reader than ours
+        tables = importlib.import_module("tomllib").loads(written)
+        assert tables["data"]["images"] == text
+        assert tables["network"]["include_layers"] == ["q", re.escape(text)]
