@@ -20,20 +20,23 @@ lyco.sayMade = function(text) {
 lyco.translated = function(text) {
     const error = text.match(/^(.+?)(?:: | \()(?:got (.+?))?(?:; )?(?:expected (.+?))?\)?\.?$/);
     if (!error || error[2] === undefined && error[3] === undefined) {
-        return lyco.byKey(text) ?? lyco.byKey(text.replace(/\.$/, ""));
+        return lyco.bySentence(text);
     }
     const [, what, got, expected] = error;
     const place = what.match(/^(.+): (.+)$/)?.slice(1);
-    const told = place?.map(lyco.byKey) ?? [null];
+    const told = place?.map(lyco.bySentence) ?? [null];
     // where both sides are known, no shorter key may take them for one
-    const whole = told.includes(null) ? lyco.byKey(what) : null;
-    const said = whole ?? place?.map((part, at) => told[at] ?? part).join(": ") ?? what;
+    const whole = told.includes(null) ? lyco.bySentence(what) : null;
+    const said = (whole ?? place?.map((part, at) => told[at] ?? part).join(": ") ?? what).replace(/。$/, "");
     const details = [
         got === undefined ? null : lyco.say("got {got}", {got: lyco.byKey(got) ?? got}),
         expected === undefined ? null : lyco.say("expected {expected}", {expected: lyco.byKey(expected) ?? expected}),
     ];
     return lyco.say("{what} ({details}).", {what: said, details: details.filter(Boolean).join(lyco.say("; "))});
 };
+
+/** The same for a sentence whose key, or which itself, may have no full stop. */
+lyco.bySentence = (text) => lyco.byKey(text) ?? lyco.byKey(text.endsWith(".") ? text.slice(0, -1) : `${text}.`);
 
 /** What a key says that is this text, or has values where this text has something; else null. */
 lyco.byKey = function(text) {

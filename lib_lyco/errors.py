@@ -85,12 +85,17 @@ class MissingPackageError(LycoError):
     """An optional package is not installed; `remedy` is the one command that installs it."""
 
 
-def one_line(error: LycoError) -> str:
-    """An error as one line: where, what, details, what to do."""
+def one_line(error: LycoError, where: bool = True) -> str:
+    """An error as one line: where, what, details, what to do.
+
+    Args:
+        error: The error.
+        where: Whether to say the place, too.
+    """
     told = {"got": error.got, "expected": error.expected}
     details = "; ".join(f"{label} {text}" for label, text in told.items() if text)
-    sentence = f"{error.what} ({details})" if details else error.what
-    if error.where:
+    sentence = f"{error.what.rstrip('.')} ({details})" if details else error.what
+    if where and error.where:
         sentence = f"{error.where}: {sentence}"
     if error.remedy:
         sentence = f"{sentence.rstrip('.')}. {error.remedy}"

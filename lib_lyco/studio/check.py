@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lib_lyco.errors import LycoError
+from lib_lyco.errors import LycoError, one_line
 from lib_lyco.studio.form import Installed, install_command, is_installed
 from lib_lyco.studio.outlook import Outlook, size
 from lib_lyco.studio.simple import look_at
@@ -70,13 +70,7 @@ def check_run(case: Case, installed: Installed = is_installed) -> list[Problem]:
 
 def refused(error: LycoError) -> Problem:
     """The problem of options that make no config."""
-    details = ", ".join(
-        part
-        for part in (error.got and f"got {error.got}", error.expected and f"expected {error.expected}")
-        if part
-    )
-    text = f"{error.what} ({details})" if details else error.what
-    return Problem("blocks", f"{text} {error.remedy}".strip(), error.where)
+    return Problem("blocks", one_line(error, where=False), error.where)
 
 
 def _base(case: Case) -> Iterator[Problem]:
@@ -156,7 +150,7 @@ def _samples(config: TrainConfig) -> Iterator[Problem]:
     try:
         prompts = read_prompts(Path(config.sample_prompts), Picture(""))
     except LycoError as error:
-        yield Problem("blocks", f"{error.what} ({error.got})", "sample_prompts")
+        yield Problem("blocks", one_line(error), "sample_prompts")
         return
     if not (config.sample_every_n_epochs or config.sample_every_n_steps or config.sample_at_first):
         yield Problem("advice", "Sample prompts are never drawn.", "sample_every_n_epochs")

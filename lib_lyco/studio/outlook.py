@@ -111,9 +111,10 @@ def _sum(data: DataForecast, per_step: int) -> str:
     if len(repeats) == 1 and samples * data.epochs == steps * per_step:
         divided = f" / {per_step}" if per_step > 1 else ""
         return f"{images} {noun} x {min(repeats):g} x {epochs}{divided} = {steps} steps"
+    made = "image makes" if images == 1 else "images make"
     if data.steps_per_epoch * data.epochs == steps:
-        return f"{images} {noun} make {data.steps_per_epoch} steps per epoch x {epochs} = {steps} steps"
-    return f"{images} {noun} make {data.steps_per_epoch} steps per epoch, {steps} steps in {epochs}"
+        return f"{images} {made} {data.steps_per_epoch} steps per epoch x {epochs} = {steps} steps"
+    return f"{images} {made} {data.steps_per_epoch} steps per epoch, {steps} steps in {epochs}"
 
 
 def duration(seconds: float) -> str:

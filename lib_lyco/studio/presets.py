@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lib_lyco.errors import ConfigError, FileError
+from lib_lyco.errors import ConfigError, FileError, one_line
 from lib_lyco.files.replacing import replace_file
 from lib_lyco.naming.layer import Family
 from lib_lyco.train.config import TrainConfig
@@ -79,12 +79,9 @@ def _by_memory() -> Iterator[Preset]:
 
 
 def _about(family: Family, memory: int) -> str:
-    saved = [f"batches of {_BATCHES[family][memory]} at {_SIDES[family]} pixels"]
-    if memory <= _CHECKPOINTED[family]:
-        saved.append("gradient checkpointing")
-    if family == "sdxl" and memory <= 8:
-        saved.append("the base model in 8 bits")
-    return f"{', '.join(saved)}.".capitalize()
+    checkpointed = ", gradient checkpointing" if memory <= _CHECKPOINTED[family] else ""
+    quantised = ", the base model in 8 bits" if family == "sdxl" and memory <= 8 else ""
+    return f"Batches of {_BATCHES[family][memory]} at {_SIDES[family]} pixels{checkpointed}{quantised}."
 
 
 def _memory_values(family: Family, memory: int, batch: int) -> _Values:
@@ -276,9 +273,8 @@ def _read(path: Path) -> Preset:
     try:
         config = load_config(path)
     except ConfigError as error:
-        return Preset(
-            f"own:{title}", title, "Your own", f"It cannot be read: {error.what} {error.got}", {}, True
-        )
+        told = f"It cannot be read: {one_line(error)}"
+        return Preset(f"own:{title}", title, "Your own", told, {}, True)
     values = {
         one.name: getattr(config, one.name)
         for one in declarations(TrainConfig)

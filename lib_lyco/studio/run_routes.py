@@ -106,7 +106,9 @@ class RunRoutes:
         """The curves of a run behind a step."""
         after = ask.given.get("after") or "0"
         if not (after.isascii() and after.isdigit() and len(after) < 10):
-            raise ConfigError("after cannot be this", got=repr(after)[:40], expected="a whole number")
+            raise ConfigError(
+                "This is no step", where="after", got=repr(after)[:40], expected="a whole number"
+            )
         return self._history(self._record(ask)).curves(int(after))
 
     def picture(self, ask: Ask) -> Content:
@@ -128,7 +130,9 @@ class RunRoutes:
         """Puts the queue in order."""
         order: Any = ask.body.get("order")
         if not isinstance(order, list) or not all(isinstance(id, str) for id in cast("list[Any]", order)):
-            raise ConfigError("order cannot be this", got=repr(order)[:60], expected="a list of ids")
+            raise ConfigError(
+                "This is no order of runs", where="order", got=repr(order)[:60], expected="a list of ids"
+            )
         return {"queue": [row(record) for record in self._runs.reorder(cast("list[str]", order))]}
 
     def difference(self, ask: Ask) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from lib_lyco.studio.workplace import Interrupted
 
 _LOOK_AGAIN = 3.0
 """Seconds until it looks again whether another program has ended."""
-ENDED = "The program ended while this ran. Again goes on from the last save."
+ENDED = "The program ended while this ran. With Go on it continues from the last save."
 
 
 class Trains(Protocol):
@@ -40,11 +40,13 @@ class Worker:
     Args:
         store: The runs.
         make: Makes one.
+        is_back: Whether the base model of a run that waits for it is loaded again.
     """
 
-    def __init__(self, store: Store, make: Trains) -> None:
+    def __init__(self, store: Store, make: Trains, is_back: Callable[[Record], bool]) -> None:
         self._store = store
         self._make = make
+        self._is_back = is_back
         self._ownership = Ownership(store.folder)
         self._wake = threading.Condition()
         self._closing = self._goes_on = False
@@ -108,15 +110,20 @@ class Worker:
     def _next(self) -> Record | None:
         if not self._ownership.held and not self._own():
             return None
-        order = self._store.order()
+        order = [record.id for record in self._returned()] + self._store.order()
         return self._store.record(order[0]) if order else None
+
+    def _returned(self) -> list[Record]:
+        """The runs that have waited for their base model and need not any more, the oldest first."""
+        waiting = [record for record in reversed(self._store.records()) if _is_waiting(record)]
+        return [record for record in waiting if self._is_back(record)]
 
     def _own(self) -> bool:
         """Takes the folder if it is free: what somebody worked on there is worked on by nobody now."""
         if not self._ownership.take():
             return False
         for record in self._store.records():
-            if record.state in ACTIVE:
+            if record.state in ACTIVE and not _is_waiting(record):
                 over = replace(record, state="interrupted", phase="", eta=None, message=ENDED)
                 with suppress(LycoError):
                     self._store.write(over)
@@ -148,10 +155,20 @@ class Worker:
 
     def _left(self, run: LiveRun, interruption: Interrupted) -> None:
         if not self._closing:
+            run.change(waits=not interruption.final, loads=False, resumes=_goes_on(run.record))
             run.end("stopped" if interruption.final else "paused", interruption.why)
         elif self._goes_on:
             self._store.set_order([run.record.id, *self._store.order()])
-            run.change(resumes=run.record.step > 0)
+            run.change(resumes=_goes_on(run.record))
             run.end("queued")
         else:
             run.end("interrupted", interruption.why)
+
+
+def _is_waiting(record: Record) -> bool:
+    return record.state == "paused" and record.waits
+
+
+def _goes_on(record: Record) -> bool:
+    """Whether it has a state to go on from."""
+    return record.kind == "train" and record.step > 0

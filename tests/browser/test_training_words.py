@@ -23,6 +23,8 @@ from lib_lyco.train.notes import caption_notes, transparency_notes
 from lib_lyco.train.options.subset import SubsetOptions
 from lib_lyco.train.recovery import Change
 from tests.architecture import ROOT
+from tests.sentences import made_sentences
+from tests.studio.test_japanese import NOT_SHOWN, SHOWN
 
 GB = 1 << 30
 FAMILIES: tuple[Family, ...] = ("sd1", "sd2", "sdxl")
@@ -85,3 +87,13 @@ def test_made_sentences_of_training_are_told_in_japanese(page: Page) -> None:
     # what a sentence names, it names in Japanese too
     for one, other in zip(sentences, told, strict=True):
         assert [name for name in re.findall(r"[\w-]+\.\w{3,}", one) if name not in other] == [], other
+
+
+@pytest.mark.parametrize("files", SHOWN)
+def test_every_sentence_of_the_server_is_told_in_japanese(files: str, page: Page) -> None:
+    texts = json.loads((ROOT / "localizations" / "ja_JP.json").read_text(encoding="utf-8"))
+    page.evaluate("texts => { window.localization = texts; }", texts)
+    made = made_sentences((ROOT / "lib_lyco").glob(files)).keys() - NOT_SHOWN
+    sentences = sorted(one.replace("{}", "7") for one in made)
+    told: list[str] = page.evaluate("sentences => sentences.map(lyco.sayMade)", sentences)
+    assert [one for one in told if ENGLISH.search(SOURCE.sub("", one))] == []

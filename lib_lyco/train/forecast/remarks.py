@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from lib_lyco.errors import ConfigError, LycoError
+from lib_lyco.errors import ConfigError, LycoError, one_line
 from lib_lyco.train.forecast.content import Remark
 from lib_lyco.train.layer_choice import is_spatial
 from lib_lyco.train.network import TrainableNetwork
@@ -34,7 +34,7 @@ class Remarks:
             return make()
         except LycoError as error:
             named = error.where if isinstance(error, ConfigError) else ""
-            remark = Remark("error", named or option, _text(error, named))
+            remark = Remark("error", named or option, one_line(error, where=not named))
             if remark not in self.found:
                 self.found.append(remark)
             return None
@@ -44,13 +44,6 @@ class Remarks:
         for note in notes:
             about = note.option if isinstance(note, Note) else option
             self.found.append(Remark("warning", about, str(note)))
-
-
-def _text(error: LycoError, named: str) -> str:
-    where = "" if named else error.where
-    expected = f"expected {error.expected}" if error.expected else ""
-    details = "; ".join(part for part in (where, error.got, expected) if part)
-    return " ".join(part for part in (error.what, f"({details})" if details else "", error.remedy) if part)
 
 
 def length_notes(plan: Plan) -> list[Note]:
