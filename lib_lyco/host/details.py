@@ -62,13 +62,18 @@ def time_text(seconds: float | None) -> str:
 
 
 def _resolutions(metadata: Mapping[str, str]) -> str:
-    """Sizes of the training images, the commonest first (kohya's `ss_bucket_info`)."""
+    """Sizes of the training images, the commonest first: kohya's `ss_bucket_info`, or that of each of
+    `ss_datasets`."""
     counts: Counter[str] = Counter()
-    buckets = _objects(metadata, "ss_bucket_info").get("buckets")
-    for bucket in buckets.values() if isinstance(buckets, dict) else ():
-        size = bucket.get("resolution") if isinstance(bucket, dict) else None
-        if isinstance(size, list) and len(size) == 2:
-            counts[f"{size[0]}x{size[1]}"] += _count(bucket, "count")
+    datasets = read_value("ss_datasets", metadata.get("ss_datasets", ""))
+    listed = datasets if isinstance(datasets, list) else []
+    told = [one.get("bucket_info") for one in listed if isinstance(one, dict)]
+    for info in (_objects(metadata, "ss_bucket_info"), *told):
+        buckets = info.get("buckets") if isinstance(info, dict) else None
+        for bucket in buckets.values() if isinstance(buckets, dict) else ():
+            size = bucket.get("resolution") if isinstance(bucket, dict) else None
+            if isinstance(size, list) and len(size) == 2:
+                counts[f"{size[0]}x{size[1]}"] += _count(bucket, "count")
     sizes = [size for size, _ in counts.most_common(_MAX_RESOLUTIONS)]
     return ", ".join(sizes) + (", ..." if len(counts) > len(sizes) else "")
 

@@ -7,18 +7,24 @@ string, `None` and `True` as Python writes them, nested values as JSON.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from lib_lyco.errors import ConfigError
 from lib_lyco.files.metadata import write_value
 from lib_lyco.models.base import Prediction
 from lib_lyco.naming.layer import Family
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.config_file import dump_values
+from lib_lyco.train.config_file import dump_values, parse_config
+from lib_lyco.train.metadata_datasets import (
+    datasets_metadata,
+    interpolation,
+    num_reg_images,
+    num_train_images,
+)
 from lib_lyco.train.optimisers import find_recipe
 from lib_lyco.train.option import Declaration, declarations
 from lib_lyco.train.plan import Plan
@@ -59,6 +65,8 @@ _PLAIN_ARGS = (
     "blocks_lr_zero_threshold",
 )
 _LIST_ARGS = ("block_dims", "block_alphas", "conv_block_dims", "conv_block_alphas")
+_NO_COMMIT = "(unknown)"
+"""What sd-scripts writes where it was not installed by git."""
 _LEGACY_START, _LEGACY_LENGTH = 0x100000, 0x10000
 
 
@@ -111,20 +119,35 @@ def file_facts(path: Path) -> FileFacts:
 
 
 def network_metadata(
-    config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float, processes: int = 1
+    config: TrainConfig,
+    plan: Plan,
+    base: BaseFacts,
+    started_at: float,
+    processes: int = 1,
+    num_validation: int = 0,
 ) -> dict[str, str]:
-    """Everything that is known when a run starts; see `progress_metadata` for the rest."""
+    """Everything that is known when a run starts; see `progress_metadata` for the rest.
+
+    Args:
+        config: The run's options.
+        plan: Its images and steps.
+        base: What it is trained on.
+        started_at: Seconds since 1970.
+        processes: How many train together.
+        num_validation: Images that are held out.
+    """
     values = {
         "ss_session_id": derived_seed("session", config.seed, str(started_at)) >> 31,
         "ss_training_started_at": started_at,
         "ss_output_name": config.name,
         "ss_training_comment": config.comment or None,
+        "ss_sd_scripts_commit_hash": _NO_COMMIT,
         "lyco_config": _settings(config),
         **_network(config),
         **_optimisation(config, plan),
         **_objective(config),
-        **_data(config, plan),
-        "ss_total_batch_size": config.batch_size * processes * config.accumulation,
+        **_data(config, plan, num_validation),
+        **datasets_metadata(config, plan, processes),
         **_base(base),
         **_modelspec(config, plan, base, started_at),
     }
@@ -134,7 +157,8 @@ def network_metadata(
 
 
 def _settings(config: TrainConfig) -> str:
-    """What decides the training, as TOML that `lyco train` reads; nothing of folders and machines."""
+    """What decides the training, as TOML that `lyco train` reads; nothing of folders and machines, nor
+    what has a meaning only beside them."""
 
     def is_told(declaration: Declaration) -> bool:
         value = getattr(config, declaration.name)
@@ -144,7 +168,16 @@ def _settings(config: TrainConfig) -> str:
         is_path = any(sign in text for text in texts for sign in "/\\")
         return not (declaration.option.free or is_path or value == declaration.default)
 
-    return dump_values(config, [one.name for one in declarations(TrainConfig) if is_told(one)])
+    names = [one.name for one in declarations(TrainConfig) if is_told(one)]
+    while True:
+        text = dump_values(config, names)
+        try:
+            parse_config(text)
+        except ConfigError as error:
+            if error.where in names:
+                names.remove(error.where)
+                continue
+        return text
 
 
 def progress_metadata(step: int, epoch: int, now: float) -> dict[str, str]:
@@ -191,11 +224,11 @@ def _network(config: TrainConfig) -> dict[str, Any]:
 def _optimisation(config: TrainConfig, plan: Plan) -> dict[str, Any]:
     recipe = find_recipe(config.optimizer_type)
     arguments = ",".join(f"{name}={value}" for name, value in config.optimiser_arguments.items())
-    text_rates: Any = config.te_learning_rate if len(config.te_learning_rate) != 1 else config.te_rates[0]
+    te_rates = config.te_learning_rate
     return {
         "ss_learning_rate": config.learning_rate,
         "ss_unet_lr": config.unet_learning_rate,
-        "ss_text_encoder_lr": list(text_rates) if isinstance(text_rates, tuple) else text_rates,
+        "ss_text_encoder_lr": list(te_rates) if len(te_rates) > 1 else next(iter(te_rates), None),
         "ss_optimizer": f"{recipe.module}.{recipe.name}" + (f"({arguments})" if arguments else ""),
         "ss_lr_scheduler": config.scheduler,
         "ss_lr_warmup_steps": config.warmup_steps or config.warmup_share,
@@ -211,23 +244,22 @@ def _optimisation(config: TrainConfig, plan: Plan) -> dict[str, Any]:
         "ss_full_fp16": config.full_half and config.precision == "fp16",
         "ss_full_bf16": config.full_half and config.precision == "bf16",
         "ss_fp8_base": config.fp8_base,
+        "ss_fp8_base_unet": False,
     }
 
 
 def _objective(config: TrainConfig) -> dict[str, Any]:
-    huber = config.loss_type in ("huber", "smooth_l1")
-    multires = config.multires_noise_iterations > 0
     return {
         "ss_noise_offset": config.noise_offset or None,
         "ss_noise_offset_random_strength": config.noise_offset_random_strength,
         "ss_adaptive_noise_scale": config.adaptive_noise_scale or None,
         "ss_multires_noise_iterations": config.multires_noise_iterations or None,
-        "ss_multires_noise_discount": config.multires_noise_discount if multires else None,
+        "ss_multires_noise_discount": config.multires_noise_discount,
         "ss_ip_noise_gamma": config.ip_noise_gamma or None,
         "ss_ip_noise_gamma_random_strength": config.ip_noise_gamma_random_strength,
-        "ss_huber_schedule": config.huber_schedule if huber else None,
-        "ss_huber_c": config.huber_c if huber else None,
-        "ss_huber_scale": config.huber_scale if huber else None,
+        "ss_huber_schedule": config.huber_schedule,
+        "ss_huber_c": config.huber_c,
+        "ss_huber_scale": config.huber_scale,
         "ss_min_snr_gamma": config.min_snr_gamma or None,
         "ss_zero_terminal_snr": config.zero_terminal_snr,
         "ss_debiased_estimation": config.debiased_estimation_loss,
@@ -236,62 +268,26 @@ def _objective(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _data(config: TrainConfig, plan: Plan) -> dict[str, Any]:
-    width, height = config.resolution
-    buckets = {
-        str(index): {"resolution": list(size), "count": count}
-        for index, (size, count) in enumerate(plan.buckets.items())
-    }
-    errors = [
-        abs(place.bucket[0] / place.bucket[1] - record.size[0] / record.size[1])
-        for record, place in zip(plan.records, plan.placements, strict=True)
-    ]
+def _data(config: TrainConfig, plan: Plan, num_validation: int) -> dict[str, Any]:
+    held_out = config.validation_split > 0
     return {
         "ss_caption_dropout_rate": config.caption_dropout_rate,
         "ss_caption_dropout_every_n_epochs": config.caption_dropout_every_n_epochs,
         "ss_caption_tag_dropout_rate": config.caption_tag_dropout_rate,
         "ss_face_crop_aug_range": config.face_crop_aug_range,
+        "ss_resize_interpolation": interpolation(config),
         "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,
         "ss_clip_skip": config.clip_skip if config.clip_skip > 1 else None,
         "ss_cache_latents": config.latent_cache != "off",
-        "ss_num_train_images": sum(count.num_samples for count in plan.datasets),
-        "ss_num_reg_images": sum(count.num_reg_samples for count in plan.datasets),
-        "ss_batch_size_per_device": config.batch_size,
-        "ss_resolution": f"({width}, {height})",
-        "ss_color_aug": config.color_aug != "off",
-        "ss_flip_aug": config.flip,
-        "ss_random_crop": config.random_crop,
-        "ss_shuffle_caption": config.shuffle_caption,
-        "ss_keep_tokens": config.keep_tokens,
-        "ss_enable_bucket": config.buckets,
-        "ss_bucket_no_upscale": not config.bucket_upscale,
-        "ss_min_bucket_reso": config.bucket_min,
-        "ss_max_bucket_reso": config.bucket_max,
-        "ss_bucket_info": {"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)},
-        "ss_reg_dataset_dirs": _folders(plan, regularisation=True),
-        "ss_dataset_dirs": _folders(plan, regularisation=False),
-        "ss_tag_frequency": _tag_frequency(plan),
+        "ss_num_train_images": num_train_images(plan),
+        "ss_num_reg_images": num_reg_images(plan),
+        "ss_num_validation_images": num_validation,
+        "ss_validation_split": config.validation_split,
+        "ss_validation_seed": config.validation_seed if held_out else None,
+        "ss_max_validation_steps": config.max_validation_steps,
+        "ss_validate_every_n_epochs": config.validate_every_n_epochs or None,
+        "ss_validate_every_n_steps": config.validate_every_n_steps or None,
     }
-
-
-def _folders(plan: Plan, regularisation: bool) -> dict[str, dict[str, float]]:
-    folders: dict[str, dict[str, float]] = {}
-    for index, record in enumerate(plan.records):
-        if record.subset.regularisation == regularisation:
-            repeats = record.subset.repeats or plan.order.repeats[index]
-            number = int(repeats) if repeats == int(repeats) else repeats
-            entry = folders.setdefault(record.folder, {"n_repeats": number, "img_count": 0})
-            entry["img_count"] += 1
-    return folders
-
-
-def _tag_frequency(plan: Plan) -> dict[str, dict[str, int]]:
-    """Per folder: in how many images' captions a comma-separated tag stands."""
-    counts: dict[str, Counter[str]] = {}
-    for record in plan.records:
-        tags = [tag.strip().lower() for tag in record.caption.split(",")]
-        counts.setdefault(record.folder, Counter()).update(tag for tag in tags if tag)
-    return {folder: dict(counter) for folder, counter in counts.items()}
 
 
 def _base(base: BaseFacts) -> dict[str, Any]:
@@ -299,10 +295,13 @@ def _base(base: BaseFacts) -> dict[str, Any]:
         "ss_v2": base.family == "sd2",
         "ss_base_model_version": base.version,
         "ss_sd_model_name": base.name,
-        "ss_vae_name": base.vae.name if base.vae else None,
         **({"ss_sd_model_hash": base.legacy_hash, "ss_new_sd_model_hash": base.hash} if base.hash else {}),
-        **({"ss_vae_hash": base.vae.legacy_hash, "ss_new_vae_hash": base.vae.hash} if base.vae else {}),
+        **(_vae(base.vae) if base.vae else {}),
     }
+
+
+def _vae(vae: FileFacts) -> dict[str, Any]:
+    return {"ss_vae_name": vae.name, "ss_vae_hash": vae.legacy_hash, "ss_new_vae_hash": vae.hash}
 
 
 def _modelspec(config: TrainConfig, plan: Plan, base: BaseFacts, started_at: float) -> dict[str, Any]:

@@ -33,8 +33,7 @@ class Dataset:
 class DatasetCount:
     """The numbers of one dataset, of its first epoch."""
 
-    resolution: Size
-    batch_size: int
+    dataset: Dataset
     num_images: int
     """Training images."""
     num_samples: int
@@ -44,6 +43,16 @@ class DatasetCount:
     num_reg_samples: int
     num_buckets: int
     num_batches: int
+
+    @property
+    def resolution(self) -> Size:
+        """Width and height."""
+        return self.dataset.bucketing.resolution
+
+    @property
+    def batch_size(self) -> int:
+        """Images per micro-batch."""
+        return self.dataset.batch_size
 
     def __str__(self) -> str:
         width, height = self.resolution
@@ -195,8 +204,7 @@ def _count(order: Order, number: int, dataset: Dataset, showings: Showings) -> D
     samples = [count for (pool, _), count in order.samples(0).items() if pool == number]
     reg_samples = sum(showings.repeats[showings.num_training :])
     return DatasetCount(
-        resolution=dataset.bucketing.resolution,
-        batch_size=dataset.batch_size,
+        dataset=dataset,
         num_images=showings.num_training,
         num_samples=sum(samples) - reg_samples,
         num_reg_images=len(showings.records) - showings.num_training,

@@ -112,7 +112,9 @@ def _run(
         if average:
             average.load(resumed.average)
     started_at = resumed.started_at if resumed else clock()
-    fixed = network_metadata(config, plan, base, started_at, world.size)
+    validation = make_validation(config, learning, world)
+    held_out = len(validation.images.plan.records) if validation else 0
+    fixed = network_metadata(config, plan, base, started_at, world.size, held_out)
     saver = make_saver(
         config, model, network, partial(_metadata, fixed, clock if config.metadata else None)
     )
@@ -122,7 +124,7 @@ def _run(
         started_at=started_at,
         clock=clock,
         resumed=resumed,
-        validation=make_validation(config, learning, world),
+        validation=validation,
         previews=outside.previews,
         world=world,
         recovery=Recovery(config.on_nan == "recover", config.on_out_of_memory == "recover"),

@@ -236,6 +236,14 @@ def test_details_are_those_of_the_header(index: Index, shared: ModuleType) -> No
     assert "Clip skip" not in found and "Trained" not in found
 
 
+def test_sizes_of_several_datasets_are_put_together(index: Index, shared: ModuleType) -> None:
+    # as train_network.py writes a dataset_config; without buckets the info of one is null
+    infos = [json.loads(BUCKETS), {"buckets": {"0": {"resolution": [64, 64], "count": 99}}}, None]
+    metadata = {"ss_datasets": json.dumps([{"bucket_info": info} for info in infos])}
+    found = dict(feature("details").details(card(index, "a:b"), metadata))
+    assert found["Resolutions"] == "64x64, 512x768"
+
+
 def test_an_x_ray_does_not_wait_for_a_picture(index: Index, shared: ModuleType) -> None:
     def load(path: Path) -> Network:
         return Network(path.stem, "", "sd1", {})

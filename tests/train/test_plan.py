@@ -51,8 +51,8 @@ def test_the_file_tells_of_training_and_regularisation_images_apart(sixty_four: 
     config = make_config(folders | values)
     base = BaseFacts("sd1", "epsilon", "model")
     metadata = network_metadata(config, plan_run(config), base, 0.0)
-    # as train_network.py writes them: showings, folders with their own repeats
-    assert (metadata["ss_num_train_images"], metadata["ss_num_reg_images"]) == ("2560", "2560")
+    # as train_network.py writes them: images times the repeats of their own folder, 64 x 40 and 10 x 1
+    assert (metadata["ss_num_train_images"], metadata["ss_num_reg_images"]) == ("2560", "10")
     assert metadata["ss_prior_loss_weight"] == "0.5"
     assert json.loads(metadata["ss_dataset_dirs"]) == {"40_iwl 1girl": {"n_repeats": 40, "img_count": 64}}
     assert json.loads(metadata["ss_reg_dataset_dirs"]) == {"1_1girl": {"n_repeats": 1, "img_count": 10}}

@@ -81,7 +81,7 @@ class Bucketing:
         keeps the area within the resolution's, both orientations, and the square. `smallest` counts from
         the next step below, `largest` to the next above."""
         step, (width, height) = self.step, self.resolution
-        smallest, largest = max(step, _floored(self.smallest, step)), -_floored(-self.largest, step)
+        smallest, largest = max(step, self.bounds[0]), self.bounds[1]
         area = width * height
         side = int(math.sqrt(area) // step) * step
         found = {(side, side)} if side else set[Size]()
@@ -90,6 +90,11 @@ class Bucketing:
             if other >= smallest:
                 found |= {(one, other), (other, one)}
         return sorted(found)
+
+    @property
+    def bounds(self) -> Size:
+        """`smallest` and `largest` in steps."""
+        return _floored(self.smallest, self.step), -_floored(-self.largest, self.step)
 
     def _shrink_only(self, size: Size) -> Placement:
         resized = self._shrunk(size)

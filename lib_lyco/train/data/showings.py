@@ -103,6 +103,13 @@ def _shown(subset: Subset, default_repeats: float) -> int:
     return max(1, round(len(subset.records) * _repeats(subset, default_repeats)))
 
 
+def shown_repeats(subset: Subset, default_repeats: float) -> float:
+    """How often an epoch shows each image of a subset, by its options; not a whole number where images
+    come by turns."""
+    samples = subset.options.samples_per_epoch
+    return _repeats(subset, default_repeats) if samples is None else samples / len(subset.records)
+
+
 def _repeats(subset: Subset, default_repeats: float) -> float:
     return default_repeats if subset.options.repeats is None else subset.options.repeats
 
