@@ -6,7 +6,6 @@ have them under other types (numbers as text, switches as numbers).
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.kohya.flags import flag_words
 from lib_lyco.train.kohya.imported import Note
+from lib_lyco.train.kohya.launch import launch_notes, launch_words
 from lib_lyco.train.kohya.names import ALL_FLAGS, FLOATS, INTS, SWITCHES
 
 GUI_MARKS = ("LoRA_type", "network_dim")
@@ -31,6 +31,12 @@ _RENAMED = {
     "sdxl_cache_text_encoder_outputs": "cache_text_encoder_outputs",
     "sdxl_no_half_vae": "no_half_vae",
 }
+_OLD_FIELDS = {
+    "conv_dims": "conv_block_dims",
+    "conv_alphas": "conv_block_alphas",
+    "stop_text_encoder_training_pct": "stop_text_encoder_training",
+}
+"""Names that fields had in 2023."""
 _ZERO_IS_NONE = _names(
     """
     adaptive_noise_scale clip_skip ip_noise_gamma max_timestep max_train_epochs max_train_steps
@@ -85,7 +91,26 @@ _KOHYA_FIELDS = (
     *("down_lr_weight", "mid_lr_weight", "up_lr_weight", "block_lr_zero_threshold", "block_dims"),
     *("block_alphas", "conv_block_dims", "conv_block_alphas", "rank_dropout", "module_dropout"),
 )
+_FOR = {
+    **dict.fromkeys(("factor", "decompose_both", "use_cp"), ("lokr",)),
+    **dict.fromkeys(("constraint", "rescaled"), ("diag-oft",)),
+    **dict.fromkeys(("bypass_mode", "dora_wd"), ("locon", "loha", "lokr")),
+    **dict.fromkeys(
+        ("conv_dim", "conv_alpha"), ("boft", "diag-oft", "dylora", "glora", "locon", "loha", "lokr")
+    ),
+    "block_size": ("dylora",),
+    "train_on_input": ("ia3",),
+}
+"""Arguments that the page gives these algorithms of LyCORIS only."""
 _LORA_PLUS = ("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio")
+
+
+_READ = {
+    *("LoRA_type", "epoch", "stop_text_encoder_training", "lr_warmup", "additional_parameters", "sdxl"),
+    *("noise_offset_type", "use_wandb", "no_token_padding", "num_processes", "num_machines", "gpu_ids"),
+    *("main_process_port", "multi_gpu", "num_cpu_threads_per_process", "extra_accelerate_launch_args"),
+    *(*ALL_FLAGS, *_RENAMED, *_LYCORIS_FIELDS.values(), *_KOHYA_FIELDS, *_LORA_PLUS),
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +142,9 @@ def gui_words(fields: Mapping[str, Any], where: str) -> Translated:
                 where=f"{where}: {name}",
                 expected="SD1, SD2 or SDXL",
             )
-    notes: list[Note] = []
+    notes = list(launch_notes(launch_words(fields)))
+    fields = {_OLD_FIELDS.get(name, name): value for name, value in fields.items()}
+    notes += _unread(fields)
     flags = _plain(fields)
     _lengths(fields, flags, notes)
     kind = str(fields.get("LoRA_type", "Standard"))
@@ -128,15 +155,32 @@ def gui_words(fields: Mapping[str, Any], where: str) -> Translated:
         flags["lr_scheduler_args"] = str(fields["lr_scheduler_args"]).replace('"', "").split()
     _rates(fields, flags)
     _prompts(flags, notes)
+    if _truth(fields.get("use_wandb")):
+        flags["log_with"] = "wandb"
+    if _truth(fields.get("no_token_padding")):
+        notes.append(Note("no_token_padding", "obsolete", "sd-scripts has switched it off."))
+    if str(flags.get("dynamo_backend", "")).lower() == "no":
+        del flags["dynamo_backend"]
     attention = str(fields.get("xformers", ""))
     flags["xformers"], flags["sdpa"] = attention in ("xformers", "True"), attention == "sdpa"
-    words = [*flag_words(flags), *shlex.split(str(fields.get("additional_parameters", "") or ""))]
+    more = str(fields.get("additional_parameters") or "").replace('"', "").split()
+    words = [*flag_words(flags), *more]
     return Translated(
         words=tuple(words),
         te_stop_share=float(fields.get("stop_text_encoder_training") or 0) / 100,
         warmup_share=0.0 if flags.get("lr_warmup_steps") else float(fields.get("lr_warmup") or 0) / 100,
         notes=tuple(notes),
     )
+
+
+def _unread(fields: Mapping[str, Any]) -> list[Note]:
+    """What is set and nobody reads: the page's own fields, and those of other base models."""
+    names = [name for name in fields if name not in _READ and _truth(fields[name])]
+    if not names:
+        return []
+    return [
+        Note("other fields", "obsolete", f"for the page itself or other base models: {', '.join(names)}.")
+    ]
 
 
 def _truth(value: Any) -> bool:
@@ -206,10 +250,8 @@ def _network(fields: Mapping[str, Any], kind: str, where: str) -> tuple[str, lis
         given = {
             name: fields[field]
             for name, field in _LYCORIS_FIELDS.items()
-            if field in fields and fields[field] not in ("", None)
+            if algo in _FOR.get(name, (algo,)) and fields.get(field) not in ("", None)
         }
-        if algo != "dylora":
-            given.pop("block_size", None)
         return "lycoris.kohya", [f"algo={algo}", *(f"{name}={value}" for name, value in given.items())]
     if kind not in _MODULES:
         raise ConfigError(
@@ -223,6 +265,8 @@ def _network(fields: Mapping[str, Any], kind: str, where: str) -> tuple[str, lis
         names += ["conv_dim", "conv_alpha"]
     if kind == "Kohya DyLoRA":
         names.append("unit")
+    if kind in ("Kohya LoHa", "Kohya LoKr"):
+        names.append("use_tucker")
     if kind == "Kohya LoKr":
         names.append("factor")
     return _MODULES[kind], [f"{name}={fields[name]}" for name in names if _truth(fields.get(name))]

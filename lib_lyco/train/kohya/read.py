@@ -15,12 +15,19 @@ from lib_lyco.train.config_file import parse_config
 from lib_lyco.train.kohya.flags import flag_words, parse_flags
 from lib_lyco.train.kohya.gui import GUI_MARKS, gui_words
 from lib_lyco.train.kohya.imported import Imported, Note
-from lib_lyco.train.kohya.names import ALL_FLAGS
+from lib_lyco.train.kohya.launch import launch_notes
+from lib_lyco.train.kohya.names import ALL_FLAGS, INTS, SWITCHES
 from lib_lyco.train.kohya.script import read_command
 from lib_lyco.train.kohya.translate import translate
 from lib_lyco.train.option import declarations
 
 _SDXL_TRAINER = "sdxl_train_network.py"
+_PAGE_ONLY = {
+    "epoch": "kohya_ss' page has made max_train_steps of it.",
+    "noise_offset_type": "kohya_ss' page has left out what is of the other type.",
+    "stop_text_encoder_training": "sd-scripts lacks it for networks; te_stop_share is it here.",
+}
+"""Keys that kohya_ss writes into a config file and sd-scripts passes over."""
 
 
 def read_input(path: Path) -> Imported:
@@ -50,8 +57,9 @@ def read_text(text: str, where: str = "", suffix: str = "") -> Imported:
         return _from_json(text, where)
     if suffix == ".toml" or (not suffix and _is_toml(text)):
         return _from_toml(text, where)
-    command = read_command(text, where)
-    return from_flags(command.arguments, where, is_sdxl=command.trainer == _SDXL_TRAINER)
+    command = read_command(text, where, suffix)
+    found = from_flags(command.arguments, where, is_sdxl=command.trainer == _SDXL_TRAINER)
+    return Imported(found.options, (*launch_notes(command.launch), *found.notes))
 
 
 def from_flags(words: Sequence[str], where: str = "", *, is_sdxl: bool = False) -> Imported:
@@ -61,14 +69,16 @@ def from_flags(words: Sequence[str], where: str = "", *, is_sdxl: bool = False) 
         ConfigError: As `read_input`.
     """
     flags = parse_flags(words, where)
+    told: list[Note] = []
     if "config_file" in flags:
         path = _config_path(str(flags["config_file"]))
-        flags = {**parse_flags(flag_words(_flattened(_parsed(path))), str(path)), **flags}
+        values, told = _file_flags(_flattened(_parsed(path)))
+        flags = {**parse_flags(flag_words(values), str(path)), **flags}
     if not is_sdxl:
-        return translate(flags)
-    told = (
-        [Note("clip_skip", "obsolete", "sd-scripts ignores it for SDXL.")] if "clip_skip" in flags else []
-    )
+        found = translate(flags)
+        return Imported(found.options, (*told, *found.notes))
+    if "clip_skip" in flags:
+        told.append(Note("clip_skip", "obsolete", "sd-scripts ignores it for SDXL."))
     found = translate({flag: value for flag, value in flags.items() if flag != "clip_skip"})
     return Imported({**found.options, "base_family": "sdxl"}, (*told, *found.notes))
 
@@ -122,7 +132,25 @@ def _from_toml(text: str, where: str) -> Imported:
     if not set(values) & (set(ALL_FLAGS) - ours):
         config = parse_config(text, where)
         return Imported({name: getattr(config, name) for name in values})
-    return from_flags(flag_words(values), where)
+    flags, notes = _file_flags(values)
+    found = from_flags(flag_words(flags), where)
+    return Imported(found.options, (*notes, *found.notes))
+
+
+def _file_flags(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Note]]:
+    """A file's keys as flags: numbers of their type, and without what only kohya_ss' page reads."""
+    flags: dict[str, Any] = {}
+    notes: list[Note] = []
+    for name, value in values.items():
+        if name in _PAGE_ONLY:
+            notes.append(Note(name, "obsolete", _PAGE_ONLY[name]))
+        elif name in SWITCHES:
+            flags[name] = bool(value)
+        elif name in INTS and isinstance(value, float) and value.is_integer():
+            flags[name] = int(value)
+        else:
+            flags[name] = value
+    return flags, notes
 
 
 def _from_json(text: str, where: str) -> Imported:
@@ -144,6 +172,12 @@ def _from_json(text: str, where: str) -> Imported:
     options = dict(found.options)
     if made.te_stop_share:
         options["te_stop_share"] = made.te_stop_share
-    if made.warmup_share and options.get("scheduler") not in ("constant", "adafactor"):
+    notes = [*made.notes, *found.notes]
+    if made.warmup_share and options.get("scheduler") == "adafactor":
+        notes.append(Note("lr_warmup", "obsolete", "adafactor has none of its own."))
+    elif made.warmup_share:
         options["warmup_share"] = made.warmup_share
-    return Imported(options, (*made.notes, *found.notes))
+        if options.get("scheduler", "constant") == "constant":
+            options["scheduler"] = "constant_with_warmup"
+            notes.append(Note("lr_scheduler", "changed", "constant_with_warmup: constant has no warmup."))
+    return Imported(options, tuple(notes))

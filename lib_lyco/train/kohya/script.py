@@ -9,16 +9,20 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PureWindowsPath
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.kohya.batch import run_batch
 
 _TRAINERS = ("train_network.py", "sdxl_train_network.py")
-_BATCH = re.compile(r"\^[ \t]*\r?$|%\w+%|^\s*@?(echo|rem|set|call|setlocal)\b|^\s*::", re.M | re.I)
+_BATCH = re.compile(
+    r"\^[ \t]*\r?$|%\w+%|^\s*(@|rem\b|::|setlocal\b|set\s+\"?\w+=|call\s+:|goto\s)", re.M | re.I
+)
 _POWERSHELL = re.compile(r"`[ \t]*\r?$|^\s*\$\w+\s*=|^\s*\$env:", re.M)
-_DRIVE = re.compile(r"(?<![\w/])[A-Za-z]:\\|\\\\\w")
+_WINDOWS_PATH = re.compile(r"(?<![\w/])[A-Za-z]:\\|\\\\\w|[\w.)]\\[\w.]")
+_WRITTEN_FOR = {".bat": True, ".cmd": True, ".sh": False}
+"""Whether a file of this extension is a batch file."""
 _SHELL_LINE = re.compile(r"\\[ \t]*\r?$", re.M)
 
 
@@ -34,17 +38,18 @@ class Command:
     """What stands before it: `accelerate launch` and its flags."""
 
 
-def read_command(text: str, where: str = "") -> Command:
+def read_command(text: str, where: str = "", suffix: str = "") -> Command:
     """The training command of a script, or of a line on its own.
 
     Args:
         text: A .bat or .cmd, a .sh, a .ps1, a command line, or flags alone.
         where: The file, for errors.
+        suffix: Its extension; without a known one, what the text looks like decides.
 
     Raises:
         ConfigError: There is no training in it, there are several, or something in it cannot be followed.
     """
-    commands = [found for words in _commands(text, where) if (found := _training(words))]
+    commands = _trainings(_commands(text, where, suffix))
     if not commands:
         raise ConfigError(
             "The script starts no training that is known.",
@@ -63,13 +68,30 @@ def read_command(text: str, where: str = "") -> Command:
     return commands[0]
 
 
-def _commands(text: str, where: str) -> Sequence[Sequence[str]]:
+def _commands(text: str, where: str, suffix: str) -> Sequence[Sequence[str]]:
     text = text.strip().strip("`").lstrip("\N{ZERO WIDTH NO-BREAK SPACE}")
-    if _POWERSHELL.search(text):
+    if suffix == ".ps1" or (suffix not in _WRITTEN_FOR and _POWERSHELL.search(text)):
         return _powershell(text)
-    if _SHELL_LINE.search(text) or not (_BATCH.search(text) or _DRIVE.search(text)):
-        return _shell(text, where)
-    return run_batch(text, where)
+    if _WRITTEN_FOR.get(suffix, _looks_like_batch(text)):
+        return run_batch(text, where)
+    return _shell(text, where)
+
+
+def _looks_like_batch(text: str) -> bool:
+    if text.startswith("#!"):
+        return False
+    return bool(_BATCH.search(text) or (_WINDOWS_PATH.search(text) and not _SHELL_LINE.search(text)))
+
+
+def _trainings(commands: Sequence[Sequence[str]]) -> list[Command]:
+    """Every call of a trainer; a line of flags alone goes on with the one before, as pasted pages do."""
+    found: list[Command] = []
+    for words in commands:
+        if found and words and words[0].startswith("--"):
+            found[-1] = replace(found[-1], arguments=(*found[-1].arguments, *words))
+        elif command := _training(words):
+            found.append(command)
+    return found
 
 
 def _training(words: Sequence[str]) -> Command | None:

@@ -10,6 +10,7 @@ from lib_lyco.train.config import make_config
 from lib_lyco.train.kohya.imported import Draft, Imported
 from lib_lyco.train.kohya.meanings import OBSOLETE, RENAMED, SAME, UNSUPPORTED
 from lib_lyco.train.kohya.network_args import network_options
+from lib_lyco.train.optimisers import find_recipe
 
 Flags = Mapping[str, Any]
 """What was given, by flag."""
@@ -285,6 +286,55 @@ def _optimiser(flags: Flags, draft: Draft) -> None:
         draft.options["optimizer_type"] = name
     if "optimizer_args" in flags:
         draft.options["optimizer_args"] = tuple(flags["optimizer_args"])
+    if name.lower() == "adafactor":
+        _adafactor(draft)
+    elif name and find_recipe(name).one_rate:
+        _one_rate(name, draft)
+
+
+def _adafactor(draft: Draft) -> None:
+    """relative_step is on unless it is switched off, and decides over schedule and rates."""
+    texts: tuple[str, ...] = draft.options.get("optimizer_args", ())
+    given = {
+        name.strip(): value.strip().lower() for name, _, value in (one.partition("=") for one in texts)
+    }
+    if given.get("relative_step", "true") != "true":
+        if given.get("warmup_init", "false") != "true":
+            return
+        kept = (one for one in texts if not one.strip().startswith("relative_step"))
+        draft.options["optimizer_args"] = (*kept, "relative_step=True")
+        draft.note("optimizer_args", "changed", "relative_step is on, because warmup_init is.")
+    schedule = draft.options["scheduler"]
+    if schedule == "adafactor":
+        return
+    draft.options["scheduler"] = "adafactor"
+    for option in ("warmup_steps", "warmup_share", "decay_steps", "decay_share"):
+        draft.options.pop(option, None)
+    draft.note(
+        "lr_scheduler",
+        "changed",
+        f"adafactor for {schedule}: with relative_step, on unless optimizer_args has relative_step=False, "
+        "AdaFactor finds its learning rates itself and all that are given are ignored.",
+    )
+
+
+def _one_rate(name: str, draft: Draft) -> None:
+    """What finds its step size itself allows one learning rate; its package stops at several."""
+    unet = draft.options.get("unet_learning_rate")
+    given = [draft.options["learning_rate"] if unet is None else unet]
+    given += draft.options.get("te_learning_rate") or [draft.options["learning_rate"]]
+    rates = sorted({rate for rate in given if rate}, reverse=True)
+    if len(rates) < 2:
+        return
+    draft.options["learning_rate"] = rates[0]
+    if unet:
+        draft.options["unet_learning_rate"] = rates[0]
+    if "te_learning_rate" in draft.options:
+        draft.options["te_learning_rate"] = tuple(
+            rates[0] if rate else 0.0 for rate in draft.options["te_learning_rate"]
+        )
+    told = ", ".join(f"{rate:g}" for rate in rates)
+    draft.note("learning_rate", "changed", f"{rates[0]:g} everywhere for {told}: {name} allows one.")
 
 
 def _saving(flags: Flags, draft: Draft) -> None:

@@ -124,6 +124,39 @@ accelerate launch "./train_network.py" `
     assert read_command(script).arguments == ("--learning_rate=2e-4", r"--train_data_dir=D:\data set")
 
 
+def test_a_line_that_a_page_has_wrapped() -> None:
+    # as the memo of LoRA training quotes sd-scripts' own guide: no sign at the ends of lines
+    pasted = (
+        "accelerate launch --num_cpu_threads_per_process 12 train_network.py\n"
+        "--train_data_dir=..\\data\\char1 --output_dir=..\\lora\n"
+        "--reg_data_dir=..\\data\\reg1 --prior_loss_weight=1.0\n--color_aug"
+    )
+    assert read_command(pasted).arguments == (
+        r"--train_data_dir=..\data\char1",
+        r"--output_dir=..\lora",
+        r"--reg_data_dir=..\data\reg1",
+        "--prior_loss_weight=1.0",
+        "--color_aug",
+    )
+    assert read_command("--seed=1\n--network_dim=8").arguments == ("--seed=1", "--network_dim=8")
+
+
+def test_a_batch_file_with_a_folder_that_ends_in_a_backslash() -> None:
+    line = "python train_network.py --train_data_dir=%data% --output_dir=%out%"
+    script = f"set data=X:\\cats\\\nset out=..\\lora\\\n{line}"
+    expected = ("--train_data_dir=X:\\cats\\", "--output_dir=..\\lora\\")
+    assert read_command(script).arguments == expected
+    assert read_command(script, "a.bat", ".bat").arguments == expected
+
+
+def test_a_shell_script_may_set_and_echo_as_well() -> None:
+    script = "#!/bin/sh\nset -e\necho starting\npython train_network.py \\\n  --train_data_dir=my\\ cats"
+    assert read_command(script).arguments == ("--train_data_dir=my cats",)
+    bare = script.partition("\n")[2]
+    assert read_command(bare, "a.sh", ".sh").arguments == ("--train_data_dir=my cats",)
+    assert read_command(bare).arguments == ("--train_data_dir=my cats",)
+
+
 def test_flags_alone() -> None:
     assert read_command("--network_dim=8 --seed 3").arguments == ("--network_dim=8", "--seed", "3")
 

@@ -122,6 +122,13 @@ def test_what_is_not_given_has_sd_scripts_defaults_and_a_note() -> None:
         # half a factor's size or more means whole factors
         ("lycoris.kohya", "algo=lokr conv_dim=100000", {"full_matrix": True, "conv_rank": 1024}),
         ("lycoris.kohya", "algo=dylora", {"algo": "dylora", "block_size": 4}),
+        # the names of T-LoRA's own training, and LyCORIS' module
+        (
+            "lycoris.kohya",
+            "algo=tlora min_rank=4 alpha_rank_scale=2 sig_type=last use_data_init=no",
+            {"algo": "tlora", "min_rank": 4, "rank_exponent": 2.0, "sig_type": "last", "use_data_init": False},
+        ),
+        ("lycoris.kohya", "algo=boft constrain=0.5", {"constraint": 0.5}),
         # today's LyCORIS takes this for its opposite; its user wants none
         ("lycoris.kohya", "algo=locon disable_conv_cp=True", {"tucker": False}),
         ("lycoris.kohya", "algo=locon dora_wd=0", {"dora": False}),
@@ -131,6 +138,48 @@ def test_network_arguments(module: str, arguments: str, expected: dict[str, Any]
     line = f"--network_module={module} --network_dim=16 --network_args {arguments}"
     config = read(line).config()
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scheduler", "relative"),
+    [
+        # train_util.get_optimizer: relative_step is on unless switched off, and takes the schedule over
+        ("", "adafactor", None),
+        ("relative_step=True scale_parameter=True warmup_init=False", "adafactor", "relative_step=True"),
+        ("warmup_init=True relative_step=False", "adafactor", "relative_step=True"),
+        ("relative_step=False", "cosine", "relative_step=False"),
+    ],
+)
+def test_adafactor_as_sd_scripts_reads_it(arguments: str, scheduler: str, relative: str | None) -> None:
+    line = "--optimizer_type=AdaFactor --lr_scheduler=cosine --lr_warmup_steps=10 --optimizer_args "
+    found = read(line + arguments)
+    config = found.config()
+    assert config.scheduler == scheduler
+    assert config.warmup_steps == (0 if scheduler == "adafactor" else 10)
+    assert kinds(found, "lr_scheduler") == (["changed"] if scheduler == "adafactor" else [])
+    assert config.optimiser_arguments["relative_step"] is (scheduler == "adafactor")
+    if relative:
+        assert relative in config.optimizer_args
+
+
+def test_one_rate_for_what_finds_its_own() -> None:
+    # the batch file's preset; the package itself stops at rates that differ
+    found = read("--optimizer_type=DAdaptation --text_encoder_lr=0.5 --unet_lr=1.0 --learning_rate=1e-3")
+    config = found.config()
+    assert (config.unet_learning_rate, config.te_learning_rate) == (1.0, (1.0,))
+    assert kinds(found, "learning_rate") == ["changed"]
+    alone = read("--optimizer_type=Prodigy --unet_lr=1 --network_train_unet_only").config()
+    assert (alone.unet_learning_rate, alone.te_learning_rate) == (1.0, (0.0,))
+
+
+def test_flags_of_the_launcher_are_told() -> None:
+    plain = "accelerate launch --num_cpu_threads_per_process 12 --num_processes=1 train_network.py --seed=1"
+    assert kinds(read_text(plain), "num_cpu_threads_per_process") == ["obsolete"]
+    assert kinds(read_text(plain), "accelerate launch") == []
+    several = read_text("accelerate launch --multi_gpu --num_processes 2 train_network.py --seed=1")
+    (note,) = (note for note in several.notes if note.flag == "accelerate launch")
+    assert note.kind == "attention"
+    assert "accelerate launch --multi_gpu --num_processes=2 -m lib_lyco train" in note.text
 
 
 @pytest.mark.parametrize(
