@@ -56,6 +56,10 @@ TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "full_matrix": "LoKr: whole matrices",
             "unbalanced_factorization": "LoKr: unbalanced factors",
             "block_size": "DyLoRA unit",
+            "min_rank": "T-LoRA: least ranks",
+            "rank_exponent": "T-LoRA: exponent",
+            "sig_type": "T-LoRA: start",
+            "use_data_init": "T-LoRA: start from the weights",
             "constraint": "Constraint of the rotation",
             "rescaled": "Rescaled rotation",
             "base_weights": "Networks merged into the base",
@@ -98,6 +102,7 @@ TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "Captions": {
             "caption_extension": "Caption extension",
             "class_tokens": "Caption where there is none",
+            "allow_untagged": "Train without captions",
             "caption_prefix": "In front of every caption",
             "caption_suffix": "Behind every caption",
             "shuffle_caption": "Shuffle tags",

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lib_lyco.train import tlora
 from lib_lyco.train.autograd.kronecker import add_kronecker
 from lib_lyco.train.autograd.low_rank import add_low_rank, face_split, face_split_pays
 from lib_lyco.train.autograd.operation import add_dense, geometry_of
 from lib_lyco.train.autograd.scaling import scaled
 from lib_lyco.train.layer import Algo, Parts, TrainableLayer
+from lib_lyco.train.rank_mask import rank_mask
 
 
 def _dense(layer: TrainableLayer, x: Tensor, y: Tensor) -> Tensor:
@@ -62,26 +64,8 @@ def _low_rank(layer: TrainableLayer, x: Tensor, y: Tensor) -> Tensor:
         # the 1x1 convolution first; what follows is a LoCon on its output
         x = functional.conv2d(x, down.to(x.dtype))
         down = module.lora_mid.weight
-    mask = _rank_mask(layer, x, y)
+    mask = rank_mask(layer, x, y)
     return add_low_rank(x, y, (down, up), module.scale, geometry_of(layer.target.module), mask)
-
-
-def _rank_mask(layer: TrainableLayer, x: Tensor, y: Tensor) -> Tensor | None:
-    """What is left out between down and up: single values, and ranks of whole images
-    (sd-scripts, `networks/lora.py`: dropout, rank_dropout)."""
-    settings, draw = layer.settings, layer.draw
-    if draw is None or not (settings.dropout or settings.rank_dropout):
-        return None
-    rank = settings.rank
-    if isinstance(layer.target.module, nn.Conv2d):
-        images, values = (len(x), rank, 1, 1), (len(x), rank, *y.shape[2:])
-    else:
-        images, values = (len(x), *(1,) * (x.dim() - 2), rank), (*x.shape[:-1], rank)
-    whole = draw.mask("rank", images, settings.rank_dropout, x) if settings.rank_dropout else None
-    if not settings.dropout:
-        return whole
-    single = draw.mask("values", values, settings.dropout, x)
-    return single if whole is None else single * whole
 
 
 # LoHa (arXiv 2108.06098), LoKr (arXiv 2212.10650)
@@ -203,6 +187,17 @@ def _dylora_parts(layer: TrainableLayer) -> Parts:
     return parts
 
 
+def _dylora_taken(layer: TrainableLayer, parts: Parts) -> Parts:
+    """A LoRA's factors as the blocks that learn apart."""
+    size = layer.settings.block_size
+    downs = parts["lora_down.weight"].flatten(1).split(size)
+    ups = parts["lora_up.weight"].flatten(1).split(size, dim=1)
+    return {
+        **{f"down_list.{index}": down for index, down in enumerate(downs)},
+        **{f"up_list.{index}": up for index, up in enumerate(ups)},
+    }
+
+
 # GLoRA (arXiv 2306.07967)
 
 
@@ -250,6 +245,12 @@ def _full_parts(layer: TrainableLayer) -> Parts:
     return {"diff": module.weight} | ({} if module.bias is None else {"diff_b": module.bias})
 
 
+def _full_taken(layer: TrainableLayer, parts: Parts) -> Parts:
+    del layer
+    names = {"diff": "weight", "diff_b": "bias"}
+    return {names[part]: tensor for part, tensor in parts.items() if part in names}
+
+
 def _norm_delta(layer: TrainableLayer) -> Tensor:
     return layer.module.w_norm
 
@@ -283,9 +284,26 @@ ALGORITHMS: Mapping[str, Algo] = {
     ),
     "ia3": Algo("ia3:IA3Module", _ia3_delta, _ia3_parts, _ia3, _by_weight, scale_input=_ia3_input),
     "dylora": Algo(
-        "dylora:DyLoraModule", _dylora_delta, _dylora_parts, _dylora, _by_weight, scaled=("up_list",)
+        "dylora:DyLoraModule",
+        _dylora_delta,
+        _dylora_parts,
+        _dylora,
+        _by_weight,
+        scaled=("up_list",),
+        taken=_dylora_taken,
     ),
-    "full": Algo("full:FullModule", _full_delta, _full_parts, _full, _full),
+    "tlora": Algo(
+        "tlora:TLoraModule",
+        tlora.delta,
+        tlora.stored,
+        tlora.forward,
+        tlora.plain,
+        drops_ranks=True,
+        scaled=("lambda_layer", "base_lambda"),
+        taken=tlora.taken,
+        frozen=tlora.FROZEN,
+    ),
+    "full": Algo("full:FullModule", _full_delta, _full_parts, _full, _full, taken=_full_taken),
     "glora": Algo("glora:GLoRAModule", _glora_delta, _glora_parts, _dense, _by_weight, scaled=("a2", "b2")),
     "diag-oft": Algo("diag_oft:DiagOFTModule", _rotated_delta, _oft_parts, _dense, _by_weight),
     "boft": Algo("boft:ButterflyOFTModule", _rotated_delta, _oft_parts, _dense, _by_weight),

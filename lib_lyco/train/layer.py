@@ -44,6 +44,14 @@ class AlgoSettings:
     block_size: int = 4
     constraint: float = 0.0
     rescaled: bool = False
+    min_rank: int = 1
+    """T-LoRA: how many ranks act where there is nothing but noise."""
+    rank_exponent: float = 1.0
+    """T-LoRA: how fast the others stop acting; 1 is evenly over the timesteps."""
+    sig_type: str = "principal"
+    """T-LoRA: which singular vectors it starts from."""
+    use_data_init: bool = True
+    """T-LoRA: whether they are the weight's; else a random matrix'."""
     train_on_input: bool | None = None
     """IA3: which side is scaled; None goes by the layer's name."""
     dropout: float = 0.0
@@ -76,6 +84,10 @@ class Algo:
     """Whether `forward` itself leaves out ranks; else outputs are left out."""
     scaled: tuple[str, ...] = ()
     """Parameters that are multiplied where the whole delta is to be."""
+    taken: Callable[[TrainableLayer, Parts], Parts] | None = None
+    """A file's parts by the names and shapes of the module's tensors; None where they are the same."""
+    frozen: tuple[str, ...] = ()
+    """Buffers that the change depends on."""
     scale_input: Callable[[TrainableLayer, Tensor], Tensor] | None = None
     """x -> the input with which the base layer alone returns what `forward` would; None: there is none."""
 
@@ -123,6 +135,8 @@ class TrainableLayer:
         """The lycoris module."""
         self.block: int | None = None
         """DyLoRA: the block trained in this step; None is the full rank."""
+        self.active: Tensor | None = None
+        """T-LoRA: (b, r), which ranks act on each sample of this pass; None is all."""
         self.draw: Draw | None = None
         """What this step leaves out; None outside of training steps: nothing."""
         self.muted = False
@@ -219,18 +233,18 @@ class TrainableLayer:
         Raises:
             ValueError: A part is missing, or of another shape; the text says which.
         """
-        names = dict(self.module.named_parameters())
-        tensors = _split_blocks(self, parts) if self.num_blocks() else dict(parts)
-        for name, parameter in names.items():
-            tensor = tensors.get(_PART_NAMES.get((self.settings.algo, name), name))
+        tensors = self.algo.taken(self, dict(parts)) if self.algo.taken else parts
+        frozen = {name: getattr(self.module, name) for name in self.algo.frozen}
+        for name, own in (*self.module.named_parameters(), *frozen.items()):
+            tensor = tensors.get(name)
             if name == "scalar":
                 tensor = torch.ones(())  # a file's factors include it
-            if tensor is None or tensor.numel() != parameter.numel():
+            if tensor is None or tensor.numel() != own.numel():
                 found = "nothing" if tensor is None else tuple(tensor.shape)
-                raise ValueError(f"{name}: {found} for {tuple(parameter.shape)}")
+                raise ValueError(f"{name}: {found} for {tuple(own.shape)}")
             ratio = scale / self.scale if name.partition(".")[0] in self.algo.scaled else 1.0
             with torch.no_grad():
-                parameter.copy_(tensor.to(parameter).reshape(parameter.shape) * ratio)
+                own.copy_(tensor.to(own).reshape(own.shape) * ratio)
 
     @property
     def scale(self) -> float:
@@ -253,17 +267,3 @@ def _in_float32(module: nn.Module) -> Generator[None]:
     finally:
         for parameter, data in kept:
             parameter.data = data
-
-
-_PART_NAMES: Mapping[tuple[str, str], str] = {("full", "weight"): "diff", ("full", "bias"): "diff_b"}
-
-
-def _split_blocks(layer: TrainableLayer, parts: Mapping[str, Tensor]) -> Parts:
-    """DyLoRA: a LoRA's factors as the blocks that learn apart."""
-    size = layer.settings.block_size
-    downs = parts["lora_down.weight"].flatten(1).split(size)
-    ups = parts["lora_up.weight"].flatten(1).split(size, dim=1)
-    return {
-        **{f"down_list.{index}": down for index, down in enumerate(downs)},
-        **{f"up_list.{index}": up for index, up in enumerate(ups)},
-    }

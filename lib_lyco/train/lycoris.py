@@ -4,11 +4,12 @@ lycoris supplies parameters, initial values and the mathematics of each algorith
 them is ours, because there it goes wrong: its forward computes (W + delta) - W, which rounds small
 deltas away in half precision; its hooks and class attributes outlive a run (its networks, which set
 them, are never made here); its dropout and its DyLoRA draw from a global generator anew in every
-forward, which breaks gradient checkpointing.
+forward, which breaks gradient checkpointing; its T-LoRA's mask is one for the whole process.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 from collections.abc import Callable, Generator
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lib_lyco.errors import ConfigError, MissingPackageError
 from lib_lyco.naming.layer import LayerName
@@ -38,7 +39,9 @@ def make_module(name: str, layer: LayerName, base: nn.Module, settings: AlgoSett
         MissingPackageError: lycoris-lora is missing, or too new for this torch.
     """
     made = _lycoris_class(name)
-    with _seeded(seed):
+    if settings.algo == "tlora":
+        base = _as_linear(base)
+    with _seeded(seed), _short_collections():
         try:
             module = made(str(layer), base, **_options(settings, layer))
         except (ValueError, TypeError) as error:  # BOFT: a width that no butterfly fits
@@ -51,6 +54,26 @@ def make_module(name: str, layer: LayerName, base: nn.Module, settings: AlgoSett
     if settings.algo == "full":  # it copies the base weight, for a merge that is not used here
         module._org_weight, module.org_bias = [], None
     return module
+
+
+def _as_linear(base: Any) -> nn.Module:
+    """A layer's weight as a matrix, without a copy: lycoris' T-LoRA errs on convolutions."""
+    matrix: Tensor = base.weight.detach().flatten(1)
+    with torch.device("meta"):
+        linear = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
+    linear.weight = nn.Parameter(matrix, requires_grad=False)
+    return linear
+
+
+@contextmanager
+def _short_collections() -> Generator[None]:
+    """lycoris' T-LoRA collects the garbage of the whole process for each layer, half a second each;
+    within this nothing is looked at that was there before."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
@@ -101,6 +124,8 @@ def _options(settings: AlgoSettings, layer: LayerName) -> dict[str, Any]:
         "block_size": settings.block_size,
         "constraint": settings.constraint,
         "rescaled": settings.rescaled,
+        "sig_type": settings.sig_type,
+        "use_data_init": settings.use_data_init,
         "train_on_input": by_name if settings.train_on_input is None else settings.train_on_input,
     }
     # a norm's module takes the options of norms only

@@ -17,6 +17,8 @@ from lib_lyco.train.algorithms import ALGORITHMS
 from lib_lyco.train.layer import AlgoSettings, Draw, TrainableLayer
 from lib_lyco.train.lycoris import make_module
 from lib_lyco.train.seed import derived_seed
+from lib_lyco.train.tlora import active_mask, active_ranks
+from lib_lyco.train.transfer import moved
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class TrainableNetwork:
     def __init__(self, layers: Sequence[TrainableLayer]) -> None:
         self.layers = tuple(layers)
         self._drop = tuple(layer for layer in layers if layer.settings.drops)
+        self._timed = tuple(
+            layer for layer in layers if layer.settings.algo == "tlora" and layer.layer.component == "unet"
+        )
 
     def __iter__(self) -> Iterator[TrainableLayer]:
         return iter(self.layers)
@@ -109,6 +114,16 @@ class TrainableNetwork:
             assert layer.draw is not None, "a micro-batch is part of a step"
             layer.draw = Draw(layer.draw.step, tuple(seeds))
 
+    def at_timesteps(self, timesteps: Tensor, total: int) -> None:
+        """Tells the next pass' timesteps, (b,) of 0 to `total` - 1, which decide on T-LoRA's ranks."""
+        masks: dict[tuple[int, int, float], Tensor] = {}
+        for layer in self._timed:
+            sizes = layer.settings.rank, layer.settings.min_rank, layer.settings.rank_exponent
+            if sizes not in masks:
+                counts = [active_ranks(timestep, total, *sizes) for timestep in timesteps.tolist()]
+                masks[sizes] = moved(active_mask(counts, sizes[0]), layer.weight.device)
+            layer.active = masks[sizes]
+
     @property
     def drops(self) -> bool:
         """Whether `begin_batch` matters."""
@@ -119,6 +134,7 @@ class TrainableNetwork:
         for layer in self.layers:
             layer.block = None
             layer.draw = None
+            layer.active = None
 
 
 def _shape(tensors: Mapping[str, Tensor], key: str) -> tuple[int, ...] | None:

@@ -79,12 +79,16 @@ class Objective:
     preservation: Preservation | None = None
     without_network: Callable[[], AbstractContextManager[object]] = nullcontext
     """Within it the base model is what it was before training."""
+    at_timesteps: Callable[[Tensor, int], None] | None = None
+    """Hears of the timesteps, (b,) on the CPU, and their number, before the model is asked."""
 
     def losses(self, model: BaseModel, batch: Batch, generators: Sequence[torch.Generator]) -> Tensor:
         """The weighted loss of each sample, (b,) float32; see `diffusion_loss`."""
         schedule = self.schedule or model.schedule
         table, device = _table(schedule), batch.latents.device
         drawn = draw(batch.latents, len(table), generators, self.noise, self.timesteps)
+        if self.at_timesteps:
+            self.at_timesteps(drawn.timesteps, len(table))
         # what is one number per sample is computed on the CPU, where the timesteps were drawn
         abar = table[drawn.timesteps]
         threshold = None

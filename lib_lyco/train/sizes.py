@@ -136,6 +136,8 @@ def recipes_of_file(
             made[layer] = Recipe(one.target, _norm_settings(settings))
             continue
         rank = adapter.rank or settings.rank
+        if settings.algo == "tlora" and adapter.algo != "tlora":
+            rank = rank // 2  # as tlora.stored writes it
         alpha = adapter.scale * (math.sqrt(rank) if settings.rs_lora else rank)
         if settings.algo == "dylora":
             alpha = alpha / settings.block_size  # see algorithms: files of DyLoRA store alpha · block

@@ -16,8 +16,8 @@ from lib_lyco.train.layer import TrainableLayer
 from lib_lyco.train.layer_choice import whole
 from lib_lyco.train.network import TrainableNetwork
 
-_SAME: dict[str, str] = {"locon": "lora", "dylora": "lora"}
-"""Algorithms that store what another one does."""
+_SAME: dict[str, tuple[str, ...]] = {"locon": ("lora",), "dylora": ("lora",), "tlora": ("lora", "tlora")}
+"""Algorithms that store what another one does; of T-LoRA there are files of LyCORIS too."""
 
 
 def continue_from(network: TrainableNetwork, file: Network, where: str) -> None:
@@ -47,10 +47,10 @@ def continue_from(network: TrainableNetwork, file: Network, where: str) -> None:
 def _load(layer: TrainableLayer, file: Network, where: str) -> None:
     adapter = file.adapters[layer.layer]
     algo, _, around = adapter.algo.partition("+")
-    own = _SAME.get(layer.settings.algo, layer.settings.algo)
-    if algo != own or (around == "dora") != layer.settings.dora:
+    own = _SAME.get(layer.settings.algo, (layer.settings.algo,))
+    if algo not in own or (around == "dora") != layer.settings.dora:
         raise _misfit(
-            f"{adapter.algo} on {layer.layer}", own, where, "Set algo and dora as the file has them."
+            f"{adapter.algo} on {layer.layer}", own[0], where, "Set algo and dora as the file has them."
         )
     try:
         layer.load_parts(adapter.tensors(), adapter.scale)
@@ -58,12 +58,12 @@ def _load(layer: TrainableLayer, file: Network, where: str) -> None:
     except (ValueError, KeyError, AdapterError) as error:
         raise _misfit(
             f"{layer.layer}: {error}",
-            f"{own} of rank {layer.settings.rank}",
+            f"{own[0]} of rank {layer.settings.rank}",
             where,
             "Set rank, conv_rank and the algorithm's options as the file has them, or dim_from_weights.",
         ) from error
     if not float(error) <= 1e-4 * (1 + float(layer.delta().abs().max())):
-        raise _misfit(f"{layer.layer}: {adapter.algo}, read otherwise than trained", own, where, "")
+        raise _misfit(f"{layer.layer}: {adapter.algo}, read otherwise than trained", own[0], where, "")
 
 
 def _misfit(got: str, expected: str, where: str, remedy: str) -> ConfigError:

@@ -41,6 +41,8 @@ SETTINGS: dict[str, AlgoSettings] = {
     "ia3": AlgoSettings("ia3", 1, 1.0),
     "ia3 input": AlgoSettings("ia3", 1, 1.0, train_on_input=True),
     "dylora": AlgoSettings("dylora", 6, 3.0, block_size=2),
+    "tlora": AlgoSettings("tlora", 4, 2.0),
+    "tlora random": AlgoSettings("tlora", 4, 2.0, sig_type="last", use_data_init=False),
     "full": AlgoSettings("full", 1, 1.0),
     "glora scalar": AlgoSettings("glora", 4, 2.0, use_scalar=True),
     "diag-oft rescaled": AlgoSettings("diag-oft", 8, 1.0, rescaled=True),
@@ -187,7 +189,9 @@ def test_gradient_checkpointing_changes_no_bit(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["lora", "loha", "lokr", "ia3", "ia3 input", "dylora", "boft rescaled"])
+@pytest.mark.parametrize(
+    "name", ["lora", "loha", "lokr", "ia3", "ia3 input", "dylora", "tlora", "boft rescaled"]
+)
 def test_half_precision_and_autocast_stay_near_float32(name: str) -> None:
     layer, module, x = made(SETTINGS[name], "linear")
     layer.attach()

@@ -51,7 +51,10 @@ def other_value(declaration: Declaration) -> Any:
         return ("one", "two") if declaration.item is str else (64, 128)
     if declaration.kind is str:
         return ".txt" if declaration.name == "caption_extension" else "other"
-    return min((option.multiple_of or 1) * 16, int(option.high or 128))
+    if option.high is not None and option.high <= 1:
+        return option.high / 2
+    number = min((option.multiple_of or 1) * 16, int(option.high or 128))
+    return number if number != default else option.multiple_of or number + 1
 
 
 @pytest.mark.parametrize("declaration", EVERY, ids=lambda declaration: declaration.name)
@@ -61,6 +64,7 @@ def test_every_option_has_help_and_a_group_and_survives_toml_and_flags(declarati
     parser = argparse.ArgumentParser()
     add_flags(parser)
     value = other_value(declaration)
+    assert value != declaration.default
     flag = "--" + declaration.name.replace("_", "-")
     text = f"{value[0]},{value[1]}" if isinstance(value, tuple) else str(value)
     switch = flag if value else flag.replace("--", "--no-")
@@ -89,6 +93,10 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "full_matrix": {"algo": "lokr"},
     "unbalanced_factorization": {"algo": "lokr"},
     "block_size": {"algo": "dylora"},
+    "min_rank": {"algo": "tlora"},
+    "rank_exponent": {"algo": "tlora"},
+    "sig_type": {"algo": "tlora"},
+    "use_data_init": {"algo": "tlora"},
     "wd_on_output": {"dora": True},
     "blocks_lr_zero_threshold": {"mid_lr_weight": "1"},
     "dim_from_weights": {"network_weights": "some.safetensors"},
@@ -160,6 +168,10 @@ def test_flags_not_given_set_nothing() -> None:
         ({"token_warmup_min": 2}, "token_warmup_min"),
         ({"max_token_length": 100}, "max_token_length"),
         ({"algo": "dylora", "rank": 10}, "block_size"),
+        ({"algo": "tlora", "rank": 4, "min_rank": 5}, "min_rank"),
+        ({"min_rank": 2}, "min_rank"),
+        ({"sig_type": "first", "algo": "tlora"}, "sig_type"),
+        ({"dropout": 0.1, "layer_math": "lycoris", "algo": "tlora"}, "layer_math"),
         ({"factor": 8}, "factor"),
         ({"tucker": True, "algo": "ia3"}, "tucker"),
         ({"dropout": 0.1, "algo": "loha"}, "dropout"),

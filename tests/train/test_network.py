@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,6 +39,8 @@ SETTINGS: dict[str, AlgoSettings] = {
     "lokr factor 2": AlgoSettings("lokr", 1, 0.5, factor=2, decompose_both=True),
     "ia3": AlgoSettings("ia3", 4, 2.0),
     "dylora": AlgoSettings("dylora", 4, 2.0, block_size=2),
+    "tlora": AlgoSettings("tlora", 4, 2.0),
+    "tlora random": AlgoSettings("tlora", 4, 2.0, sig_type="last", use_data_init=False),
     "full": AlgoSettings("full", 4, 2.0),
     "glora": AlgoSettings("glora", 4, 2.0),
     "glora rs": AlgoSettings("glora", 4, 2.0, rs_lora=True),
@@ -99,6 +102,8 @@ def lycoris_forward(layer: TrainableLayer, module: Any, x: Tensor) -> Tensor:
         theirs.org_forward, theirs.org_module = module.forward, [module]
         last = (theirs.block_count - 1) * theirs.block_size
         theirs.get_random_rank_weight = lambda: theirs.get_weight(last)
+    if layer.algo.module.startswith("tlora"):
+        return along_matrix(theirs.bypass_forward_diff, module, x) + module(x)
     if layer.algo.module.startswith("glora"):
         # as the paper: W(x + A x) + B x; its rebuild mode applies the scale twice
         return theirs.bypass_forward(x)
@@ -106,6 +111,15 @@ def lycoris_forward(layer: TrainableLayer, module: Any, x: Tensor) -> Tensor:
         bias = None if module.bias is None else module.bias + theirs.bias
         return theirs.op(x, module.weight + theirs.weight, bias, **theirs.kw_dict)
     return theirs(x)
+
+
+def along_matrix(operation: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor) -> Tensor:
+    """What an operation on rows makes of a layer's input: of a convolution the patches are the rows."""
+    if not isinstance(module, nn.Conv2d):
+        return operation(x)
+    patches = nn.functional.unfold(x, module.kernel_size, 1, module.padding, module.stride)  # pyright: ignore
+    changed = operation(patches.transpose(1, 2)).transpose(1, 2)
+    return changed.reshape(module(x).shape)
 
 
 @pytest.mark.parametrize("kind", LAYERS)

@@ -39,7 +39,15 @@ def options_of(name: str) -> dict[str, Any]:
         "factor",
         "full_matrix",
     )
-    more = ("decompose_both", "unbalanced_factorization", "block_size", "constraint", "rescaled")
+    more = (
+        "decompose_both",
+        "unbalanced_factorization",
+        "block_size",
+        "constraint",
+        "rescaled",
+        "sig_type",
+        "use_data_init",
+    )
     conv = {} if settings.algo == "ia3" else {"conv_rank": settings.rank, "conv_alpha": settings.alpha}
     return {name: getattr(settings, name) for name in (*plain, *more)} | conv
 

@@ -49,3 +49,7 @@ def halve(config: TrainConfig, network: TrainableNetwork) -> None:
         for layer in network:
             for parameter in layer.parameters:
                 parameter.data = parameter.data.to(DTYPES[config.precision])
+            for name in layer.algo.frozen:
+                # where training starts is rounded as what starts there is: no change is still none
+                buffer = getattr(layer.module, name)
+                buffer.copy_(buffer.to(DTYPES[config.precision]))

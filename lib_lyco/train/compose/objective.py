@@ -64,6 +64,7 @@ def make_objective(
         weighting=unchanged if config.zero_terminal_snr_weights == "kohya" else None,
         preservation=preservation,
         without_network=network.muted,
+        at_timesteps=network.at_timesteps,
     )
 
 

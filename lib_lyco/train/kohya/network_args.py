@@ -29,7 +29,7 @@ _ALGOS: Mapping[str, str] = {
     "lora": "locon",
     "locon": "locon",
     "full": "full",
-    **{name: name for name in ("loha", "lokr", "ia3", "dylora", "glora", "diag-oft", "boft")},
+    **{name: name for name in ("loha", "lokr", "ia3", "dylora", "tlora", "glora", "diag-oft", "boft")},
 }
 """LyCORIS' `algo` -> ours; its lora is a LoCon whose conv_dim is network_dim unless given."""
 
@@ -89,8 +89,12 @@ _LYCORIS: Mapping[str, tuple[str, _Convert]] = {
     "full_matrix": ("full_matrix", _boolean),
     "unbalanced_factorization": ("unbalanced_factorization", _boolean),
     "block_size": ("block_size", int),
-    "constraint": ("constraint", float),
+    **dict.fromkeys(("constraint", "constrain"), ("constraint", float)),
     "rescaled": ("rescaled", _boolean),
+    "min_rank": ("min_rank", int),
+    "alpha_rank_scale": ("rank_exponent", float),
+    "sig_type": ("sig_type", str),
+    "use_data_init": ("use_data_init", _boolean),
     "use_scalar": ("use_scalar", _boolean),
     "dora_wd": ("dora", _boolean),
     "wd_on_output": ("wd_on_output", _boolean),

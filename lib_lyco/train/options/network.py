@@ -9,7 +9,8 @@ from lib_lyco.errors import ConfigError
 from lib_lyco.train.blocks import BlockWeights
 from lib_lyco.train.option import option, wrong
 
-ALGOS = ("lora", "locon", "loha", "lokr", "ia3", "dylora", "full", "glora", "diag-oft", "boft")
+ALGOS = ("lora", "locon", "loha", "lokr", "ia3", "dylora", "tlora", "full", "glora", "diag-oft", "boft")
+SINGULAR_VECTORS = ("principal", "last", "middle")
 PRESETS = (
     "full",
     "full-lin",
@@ -25,12 +26,16 @@ _LOW_RANK = ("lora", "locon")
 _FACTORED = ("lora", "locon", "loha", "lokr")
 USED_BY: dict[str, tuple[str, ...]] = {
     # the algorithms on which an option has an effect; options that are not here act on all
-    "alpha": (*_FACTORED, "glora", "dylora"),
+    "alpha": (*_FACTORED, "glora", "dylora", "tlora"),
     "factor": ("lokr",),
     "decompose_both": ("lokr",),
     "full_matrix": ("lokr",),
     "unbalanced_factorization": ("lokr",),
     "block_size": ("dylora",),
+    "min_rank": ("tlora",),
+    "rank_exponent": ("tlora",),
+    "sig_type": ("tlora",),
+    "use_data_init": ("tlora",),
     "constraint": ("diag-oft", "boft"),
     "rescaled": ("diag-oft", "boft"),
     "tucker": _FACTORED,
@@ -39,8 +44,8 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "wd_on_output": _FACTORED,
     "use_scalar": (*_FACTORED, "glora"),
     "train_on_input": ("ia3",),
-    "dropout": _LOW_RANK,
-    "rank_dropout": (*_FACTORED, "full", "glora", "diag-oft", "boft"),
+    "dropout": (*_LOW_RANK, "tlora"),
+    "rank_dropout": (*_FACTORED, "tlora", "full", "glora", "diag-oft", "boft"),
     # lycoris' of GLoRA adds the bias twice, those of the rotations turn it
     "bypass_mode": _FACTORED,
 }
@@ -58,7 +63,8 @@ class NetworkOptions:
     conv_rank: int | None = option(
         None,
         "network",
-        "Rank of 3x3 convolutions, 0 leaves them out; unset is 0 for lora without a preset, else the rank.",
+        "Rank of 3x3 convolutions, 0 leaves them out; unset is 0 for lora and tlora without a preset, else "
+        "the rank.",
         low=0,
         high=1024,
     )
@@ -75,6 +81,30 @@ class NetworkOptions:
     )
     block_size: int = option(
         4, "network", "DyLoRA: ranks trained together (unit); must divide the rank.", low=1
+    )
+    min_rank: int = option(
+        1,
+        "network",
+        "T-LoRA: ranks that learn where there is nothing but noise; where there is none, all do.",
+        low=1,
+    )
+    rank_exponent: float = option(
+        1.0,
+        "network",
+        "T-LoRA: 1 takes ranks away evenly as noise grows, a larger number earlier, a smaller one later.",
+        low=0,
+        high=100,
+    )
+    sig_type: str = option(
+        "principal",
+        "network",
+        "T-LoRA: the singular vectors it starts from: of the largest values, the smallest, or between.",
+        choices=SINGULAR_VECTORS,
+    )
+    use_data_init: bool = option(
+        True,
+        "network",
+        "T-LoRA: they are each weight's own; false is a random matrix', with last as in the paper.",
     )
     constraint: float = option(
         0.0, "network", "Diag-OFT and BOFT: largest norm of the rotation; 0 is no limit.", low=0
@@ -182,6 +212,8 @@ class NetworkOptions:
             for name, rank in (("rank", self.rank), ("conv_rank", self.conv_rank_used)):
                 if rank % self.block_size:
                     raise wrong("block_size", self.block_size, f"a divisor of {name}, {rank}")
+        if self.algo == "tlora" and self.min_rank > self.rank:
+            raise wrong("min_rank", self.min_rank, f"at most rank, {self.rank}")
         if self.factor == 0:
             raise wrong("factor", 0, "-1, or a number from 1")
         self._refuse_unused()
@@ -204,6 +236,8 @@ class NetworkOptions:
 
     def _refuse_unused(self) -> None:
         for name in ("factor", "decompose_both", "full_matrix", "unbalanced_factorization", "block_size"):
+            self._demand_used(name)
+        for name in ("min_rank", "rank_exponent", "sig_type", "use_data_init"):
             self._demand_used(name)
         for name in ("constraint", "rescaled", "tucker", "rs_lora", "use_scalar", "dora"):
             self._demand_used(name)
@@ -242,7 +276,7 @@ class NetworkOptions:
             ("bypass_mode", self.bypass_mode and self.dora, "no dora, which needs the changed weight"),
             (
                 "layer_math",
-                self.layer_math == "lycoris" and self.algo in _LOW_RANK and drops,
+                self.layer_math == "lycoris" and self.algo in USED_BY["dropout"] and drops,
                 "own for dropout and rank_dropout: lycoris draws them from a global generator",
             ),
             (
@@ -260,7 +294,8 @@ class NetworkOptions:
         """`conv_rank` with its default filled in."""
         if self.conv_rank is not None:
             return self.conv_rank
-        return 0 if self.algo == "ia3" or (self.algo == "lora" and not self.preset) else self.rank
+        left_out = self.algo == "ia3" or (self.algo in ("lora", "tlora") and not self.preset)
+        return 0 if left_out else self.rank
 
     @property
     def block_weights(self) -> BlockWeights:

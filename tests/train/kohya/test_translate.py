@@ -126,7 +126,13 @@ def test_what_is_not_given_has_sd_scripts_defaults_and_a_note() -> None:
         (
             "lycoris.kohya",
             "algo=tlora min_rank=4 alpha_rank_scale=2 sig_type=last use_data_init=no",
-            {"algo": "tlora", "min_rank": 4, "rank_exponent": 2.0, "sig_type": "last", "use_data_init": False},
+            {
+                "algo": "tlora",
+                "min_rank": 4,
+                "rank_exponent": 2.0,
+                "sig_type": "last",
+                "use_data_init": False,
+            },
         ),
         ("lycoris.kohya", "algo=boft constrain=0.5", {"constraint": 0.5}),
         # today's LyCORIS takes this for its opposite; its user wants none
