@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 from lib_lyco.entry.terminal import complain
+from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.config_flags import add_flags, flag_values
 from lib_lyco.train.kohya.imported import Imported
+from lib_lyco.train.kohya.meanings import RENAMED
 from lib_lyco.train.kohya.read import from_flags, is_kohya, read_input
 
 _MARK = "--kohya"
+_OWN_VALUES, _OWN_SWITCHES = ("device", "processes"), ("debug", "json", "all-images")
+"""Flags of the commands themselves, which may stand among sd-scripts'."""
 
 
 def add_training_input(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +41,15 @@ def marked(words: Sequence[str]) -> list[str]:
     if _MARK in words or not is_kohya(words):
         return list(words)
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    ours.add_argument("--device")
-    for switch in ("--debug", "--json"):
-        ours.add_argument(switch, action="store_true")
+    for name in _OWN_VALUES:
+        ours.add_argument(f"--{name}")
+    for name in _OWN_SWITCHES:
+        ours.add_argument(f"--{name}", action="store_true", dest=name)
     own, theirs = ours.parse_known_args(list(words))
-    kept = ["--device", own.device] if own.device else []
-    kept += [f"--{name}" for name in ("debug", "json") if getattr(own, name)]
+    kept = [f"--{name}={getattr(own, name)}" for name in _OWN_VALUES if getattr(own, name) is not None]
+    kept += [f"--{name}" for name in _OWN_SWITCHES if getattr(own, name)]
+    if theirs and not theirs[0].startswith("-") and not _is_trainer(theirs[0]):
+        kept.append(theirs.pop(0))
     return [*kept, _MARK, *theirs]
 
 
@@ -54,6 +61,8 @@ def read_training_input(arguments: argparse.Namespace) -> TrainConfig:
     """
     found = _foreign(arguments.kohya) if arguments.kohya is not None else Imported({})
     if arguments.config:
+        if arguments.kohya:
+            raise _two_languages(arguments.config, arguments.kohya)
         found = read_input(Path(arguments.config))
     for note in found.notes:
         if note.kind != "obsolete":
@@ -61,7 +70,26 @@ def read_training_input(arguments: argparse.Namespace) -> TrainConfig:
     return Imported({**found.options, **flag_values(arguments)}).config()
 
 
+def _two_languages(config: str, words: Sequence[str]) -> ConfigError:
+    """The error for a file beside flags of sd-scripts, whose defaults would stand against the file."""
+    names = [word[2:].split("=")[0] for word in words if word.startswith("--")]
+    ours = {**RENAMED, "network_dim": "rank", "network_alpha": "alpha", "output_name": "name"}
+    told = [f"--{ours[name].replace('_', '-')} for --{name}" for name in names if name in ours]
+    return ConfigError(
+        "Flags of sd-scripts cannot change a config.",
+        where=config,
+        got=" ".join(words[:3]),
+        expected="flags of ours beside it" + (": " + ", ".join(told) if told else ""),
+        remedy="Write them in our words, or into the file.",
+    )
+
+
+def _is_trainer(word: str) -> bool:
+    return PureWindowsPath(word).name.endswith("train_network.py")
+
+
 def _foreign(words: Sequence[str]) -> Imported:
-    trainer = PureWindowsPath(words[0]).name if words else ""
-    is_named = trainer.endswith("train_network.py")
-    return from_flags(words[1:] if is_named else words, is_sdxl=trainer.startswith("sdxl_"))
+    if words and _is_trainer(words[0]):
+        is_sdxl = PureWindowsPath(words[0]).name.startswith("sdxl_")
+        return from_flags(words[1:], is_sdxl=is_sdxl)
+    return from_flags(words)

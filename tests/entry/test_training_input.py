@@ -9,6 +9,7 @@ import pytest
 
 from lib_lyco.entry.device import add_device_flag
 from lib_lyco.entry.training_input import add_training_input, marked, read_training_input
+from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
 
 
@@ -43,3 +44,17 @@ def test_files_of_others_with_flags_of_ours(tmp_path: Path) -> None:
     path.write_text("python train_network.py --network_dim=8 --learning_rate=1e-4", encoding="utf-8")
     config = read(str(path), "--rank", "4")
     assert (config.rank, config.learning_rate) == (4, 1e-4)
+
+
+def test_flags_of_the_command_may_stand_among_sd_scripts() -> None:
+    words = marked(["--network_dim=8", "--processes", "2", "--all-images", "--seed=1", "--json"])
+    mark = words.index("--kohya")
+    assert set(words[:mark]) == {"--processes=2", "--all-images", "--json"}
+    assert words[mark + 1 :] == ["--network_dim=8", "--seed=1"]
+
+
+def test_a_config_beside_flags_of_sd_scripts_is_told_in_our_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("rank = 8\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="--rank for --network_dim, --images for --train_data_dir"):
+        read(str(path), "--network_dim=16", "--train_data_dir", "cats")

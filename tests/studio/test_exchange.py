@@ -16,6 +16,8 @@ from lib_lyco.studio.presets import built_in
 from lib_lyco.train.config import make_config
 from lib_lyco.train.config_file import parse_config
 from lib_lyco.train.config_flags import add_flags, flag_values
+from lib_lyco.train.option import Declaration
+from tests.train.test_config import COMPANIONS, EVERY, other_value
 
 VALUES: dict[str, Any] = {
     "images": "/my cats/it's",
@@ -46,6 +48,19 @@ def test_exports_say_the_same(values: dict[str, Any], tmp_path: Path) -> None:
     add_flags(parser)
     assert make_config(flag_values(parser.parse_args(words[2:]))) == config
     assert make_config(_read(toml_text, tmp_path)["config"]) == config
+
+
+@pytest.mark.parametrize("declaration", EVERY, ids=lambda declaration: declaration.name)
+def test_every_option_comes_back_from_its_export(declaration: Declaration, tmp_path: Path) -> None:
+    name = declaration.name
+    config = make_config({name: other_value(declaration)} | COMPANIONS.get(name, {}))
+    words = shlex.split(export_text(config, "command"))[2:]
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    assert make_config(flag_values(parser.parse_args(words))) == config
+    found = _read(export_text(config, "toml"), tmp_path)
+    assert found["notes"] == [] and found["problem"] == ""
+    assert make_config(found["config"]) == config
 
 
 def test_a_command_line_of_sd_scripts(tmp_path: Path) -> None:
