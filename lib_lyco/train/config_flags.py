@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.option import Declaration, declarations, split_values
+from lib_lyco.train.option import Declaration, declarations, split_values, unknown
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would end the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError("A flag has a value that cannot work.", where="command line", got=message)
+
+
+def parse_words(words: Sequence[str]) -> dict[str, Any]:
+    """The options of a command line in our words, as `lyco train` would read it.
+
+    Raises:
+        ConfigError: A flag is unknown or has a value that cannot work, or a file is named.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    add_flags(parser)
+    for name in ("--device", "--processes"):
+        parser.add_argument(name)
+    found, rest = parser.parse_known_args(list(words))
+    if rest and rest[0].startswith("--"):
+        name = rest[0].removeprefix("--").removeprefix("no-").partition("=")[0].replace("-", "_")
+        raise unknown(name, [declaration.name for declaration in declarations(TrainConfig)])
+    if rest:
+        raise ConfigError(
+            "The command line names a file.",
+            where="command line",
+            got=rest[0],
+            expected="flags alone",
+            remedy="Take the file itself.",
+        )
+    return flag_values(found)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -54,13 +54,10 @@ def test_exports_say_the_same(values: dict[str, Any], tmp_path: Path) -> None:
 def test_every_option_comes_back_from_its_export(declaration: Declaration, tmp_path: Path) -> None:
     name = declaration.name
     config = make_config({name: other_value(declaration)} | COMPANIONS.get(name, {}))
-    words = shlex.split(export_text(config, "command"))[2:]
-    parser = argparse.ArgumentParser()
-    add_flags(parser)
-    assert make_config(flag_values(parser.parse_args(words))) == config
-    found = _read(export_text(config, "toml"), tmp_path)
-    assert found["notes"] == [] and found["problem"] == ""
-    assert make_config(found["config"]) == config
+    for to in ("command", "toml"):
+        found = _read(export_text(config, to), tmp_path)
+        assert found["notes"] == [] and found["problem"] == ""
+        assert make_config(found["config"]) == config
 
 
 def test_a_command_line_of_sd_scripts(tmp_path: Path) -> None:
@@ -109,7 +106,10 @@ def test_a_config_file_that_may_not_be_read_is_not(tmp_path: Path) -> None:
     assert asked == [Path("/secret/a b.toml")]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "{", "hello"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "{", "hello", "lyco train a.toml --rank=4", "lyco train --rank=x", "lyco train --rnk=4"],
+)
 def test_nonsense_is_an_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         _read(text, tmp_path)

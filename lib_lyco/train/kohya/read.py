@@ -12,12 +12,13 @@ import toml
 from lib_lyco.errors import ConfigError
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.config_file import parse_config
+from lib_lyco.train.config_flags import parse_words
 from lib_lyco.train.kohya.flags import flag_words, parse_flags
 from lib_lyco.train.kohya.gui import GUI_MARKS, gui_words
 from lib_lyco.train.kohya.imported import Imported, Note
 from lib_lyco.train.kohya.launch import launch_notes
 from lib_lyco.train.kohya.names import ALL_FLAGS, INTS, SWITCHES
-from lib_lyco.train.kohya.script import read_command
+from lib_lyco.train.kohya.script import OURS, read_command
 from lib_lyco.train.kohya.translate import translate
 from lib_lyco.train.option import declarations
 
@@ -49,7 +50,7 @@ def read_text(text: str, where: str = "", suffix: str = "") -> Imported:
     """What a text asks for; see `read_input`.
 
     Args:
-        text: A script, a pasted command line, JSON or TOML.
+        text: A script, a pasted command line of sd-scripts or ours, JSON or TOML.
         where: Its file, for errors.
         suffix: The file's extension; without one, the text's form decides.
     """
@@ -58,6 +59,8 @@ def read_text(text: str, where: str = "", suffix: str = "") -> Imported:
     if suffix == ".toml" or (not suffix and _is_toml(text)):
         return _from_toml(text, where)
     command = read_command(text, where, suffix)
+    if command.trainer == OURS and not is_kohya(command.arguments):
+        return Imported(parse_words(command.arguments))
     found = from_flags(command.arguments, where, is_sdxl=command.trainer == _SDXL_TRAINER)
     return Imported(found.options, (*launch_notes(command.launch), *found.notes))
 

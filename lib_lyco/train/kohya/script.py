@@ -16,6 +16,7 @@ from lib_lyco.errors import ConfigError
 from lib_lyco.train.kohya.batch import run_batch
 
 _TRAINERS = ("train_network.py", "sdxl_train_network.py")
+OURS = "lyco train"
 _BATCH = re.compile(
     r"\^[ \t]*\r?$|%\w+%|^\s*(@|rem\b|::|setlocal\b|set\s+\"?\w+=|call\s+:|goto\s)", re.M | re.I
 )
@@ -31,7 +32,7 @@ class Command:
     """One call of a trainer."""
 
     trainer: str
-    """`train_network.py` or `sdxl_train_network.py`."""
+    """`train_network.py` or `sdxl_train_network.py`, or `OURS`."""
     arguments: tuple[str, ...]
     """What follows it."""
     launch: tuple[str, ...]
@@ -95,10 +96,13 @@ def _trainings(commands: Sequence[Sequence[str]]) -> list[Command]:
 
 
 def _training(words: Sequence[str]) -> Command | None:
+    words = list(words)
     for place, word in enumerate(words):
         name = PureWindowsPath(word).name  # takes both kinds of slashes
         if name in _TRAINERS:
             return Command(name, tuple(words[place + 1 :]), tuple(words[:place]))
+        if PureWindowsPath(word).stem in ("lyco", "lib_lyco") and words[place + 1 : place + 2] == ["train"]:
+            return Command(OURS, tuple(words[place + 2 :]), tuple(words[:place]))
     if words and words[0].startswith("--"):
         return Command(_TRAINERS[0], tuple(words), ())
     return None
