@@ -14,6 +14,7 @@ from lib_lyco.errors import FileError, one_line
 from lib_lyco.files.header import read_metadata
 from lib_lyco.studio.history import History
 from lib_lyco.studio.live_run import LiveRun
+from lib_lyco.studio.states import PACE, clear_states, wants_states
 from lib_lyco.train.config import TrainConfig
 
 _STRENGTH = 1.0
@@ -34,9 +35,14 @@ class Beside:
 
 
 def complete_run(run: LiveRun, config: TrainConfig) -> None:
-    """Completes the card of a run's last file; what cannot be written is told, and spoils no run."""
+    """Completes the card of a run's last file, and removes the states of a run that is whole.
+
+    What cannot be written is told, and spoils no run.
+    """
     if run.record.path is None:
         return
+    if not run.stopped and not wants_states(config):
+        clear_states(config, run.record.started or 0.0, run.folder.parent.parent / PACE)
     try:
         complete_card(Path(run.record.path), config, run.history)
     except FileError as error:

@@ -20,6 +20,7 @@ from lib_lyco.studio.outlook import Outlook, look_ahead
 from lib_lyco.studio.presets import PERSONAL, Preset, Presets
 from lib_lyco.studio.rights import Rights
 from lib_lyco.studio.simple import QUALITIES, SUBJECTS, Answers, Choice, Seen, choose_options, look_at
+from lib_lyco.studio.states import PACE
 from lib_lyco.studio.workplace import Base, Provider
 from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig, make_config
@@ -127,7 +128,7 @@ class FormRoutes:
             remark = {"severity": "error", "option": problem.field, "text": problem.text}
             return {"sentence": "", "parts": [], "figures": {}, "remarks": [remark]}
         base = None if ask.body.get("quick") else self._base(config.base_model)
-        told = look_ahead(config, base, self._device)
+        told = self._outlook(config, base)
         return {
             "sentence": ", ".join(told.parts),
             "parts": told.parts,
@@ -142,7 +143,7 @@ class FormRoutes:
         except LycoError as error:
             return {"problems": [self._told(asdict(refused(error)))]}
         base = self._base(config.base_model)
-        case = Case(config, base, look_ahead(config, base, self._device), _text(ask.body, "trigger"))
+        case = Case(config, base, self._outlook(config, base), _text(ask.body, "trigger"))
         problems = [asdict(one) for one in check_run(case)]
         refusal = self._rights.refusal(ask.is_local)
         if refusal:
@@ -201,6 +202,9 @@ class FormRoutes:
             raise ConfigError("There is no image folder.", where="images", remedy="Name one.")
         self._rights.demand_paths(config, [one.name for one in self._provider.bases()])
         return config
+
+    def _outlook(self, config: TrainConfig, base: Base | None) -> Outlook:
+        return look_ahead(config, base, self._device, self._data / PACE)
 
     def _base(self, name: str) -> Base | None:
         found = next((one for one in self._provider.bases() if one.name == name), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.forecast.content import DataForecast, Remark
 from lib_lyco.train.forecast.data import forecast_data
 from lib_lyco.train.forecast.pace import DECISIVE, forecast_time
-from lib_lyco.train.forecast.remarks import Remarks, length_notes
+from lib_lyco.train.forecast.remarks import Remarks
 from lib_lyco.train.precision import choose_precision
 
 _LIBRARY_SHARE = 1.5
@@ -53,34 +53,49 @@ class Outlook:
         return told
 
 
-def look_ahead(config: TrainConfig, base: Base | None, device: torch.device) -> Outlook:
+def look_ahead(
+    config: TrainConfig, base: Base | None, device: torch.device, paces: Path | None = None
+) -> Outlook:
     """What a run of this config would be. Nothing is written, no weights are read.
 
     Args:
         config: What to do.
         base: Its base model, as offered.
         device: Where it would be.
+        paces: Where finished runs are on record; see `studio.states`.
     """
     path = base.path if base else None
     if path and path.is_file() and importlib.util.find_spec("diffusers") is not None:
-        return _by_forecast(config, path, device)
+        told = _by_forecast(config, path, device)
+    else:
+        told = _by_plan(config, path)
+    if told.data is None or told.seconds is not None:
+        return told
+    folders = (Path(config.output), *([paces] if paces else []))
+    found = (_seconds(config, base, device, told.data.total_steps, folder) for folder in folders)
+    return replace(told, seconds=next((one for one in found if one is not None), None))
+
+
+def _by_plan(config: TrainConfig, path: Path | None) -> Outlook:
+    """What is known without the base model's layout."""
     remarks, per_step = Remarks(), config.batch_size * config.accumulation
     plan = remarks.tried("images", lambda: plan_run(config))
     if plan is None:
         return Outlook(None, None, None, _file(remarks, config, path), remarks.found, per_step)
-    remarks.warn("images", (*plan.notes, *length_notes(plan)))
-    seconds = _seconds(config, base, device, plan.total_steps)
+    remarks.of_plan(plan, config.allow_untagged)
     file = _file(remarks, config, path)
-    return Outlook(forecast_data(plan), seconds, None, file, remarks.found, per_step)
+    return Outlook(forecast_data(plan), None, None, file, remarks.found, per_step)
 
 
-def _seconds(config: TrainConfig, base: Base | None, device: torch.device, steps: int) -> float | None:
+def _seconds(
+    config: TrainConfig, base: Base | None, device: torch.device, steps: int, folder: Path
+) -> float | None:
     """How long it takes by an earlier run, whose state has the precision that was used."""
     if base is None or base.family is None:
         return None
     settled = config.replaced(precision=choose_precision(config.precision, device))
     wanted = {name: json.dumps(getattr(settled, name)) for name in DECISIVE}
-    return forecast_time(Path(config.output), {**wanted, "base model": base.family}, steps).seconds
+    return forecast_time(folder, {**wanted, "base model": base.family}, steps).seconds
 
 
 def _file(remarks: Remarks, config: TrainConfig, base: Path | None) -> int | None:

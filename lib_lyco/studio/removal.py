@@ -11,6 +11,7 @@ from pathlib import Path
 from lib_lyco.errors import ConfigError
 from lib_lyco.studio.history import read_history
 from lib_lyco.studio.record import Record
+from lib_lyco.studio.states import own_states
 from lib_lyco.studio.store import Store
 from lib_lyco.train.config import TrainConfig
 
@@ -32,7 +33,7 @@ def remove_run(store: Store, record: Record) -> None:
     except ConfigError:  # damaged: then nobody knows what it wrote
         config = None
     if config and record.started and record.kind == "train":
-        for path in written_files(config, folder):
+        for path in written_files(config, folder, record.started):
             with suppress(OSError):
                 if path.stat().st_mtime >= record.started - 1.0:
                     path.unlink()
@@ -41,9 +42,9 @@ def remove_run(store: Store, record: Record) -> None:
     store.remove(record.id)
 
 
-def written_files(config: TrainConfig, folder: Path) -> Iterator[Path]:
+def written_files(config: TrainConfig, folder: Path, started: float) -> Iterator[Path]:
     """Where files of a run may lie that it told of, and those that belong to them."""
-    history, output = read_history(folder), Path(config.output)
+    history = read_history(folder)
     for line in history.saved:
         path = Path(str(line["path"]))
         suffix = path.stem.removeprefix(config.name)
@@ -51,9 +52,7 @@ def written_files(config: TrainConfig, folder: Path) -> Iterator[Path]:
             yield path.with_name(f"{stem}.safetensors")
             yield from (path.with_name(f"{stem}{ending}") for ending in _BESIDE)
     yield from (Path(str(line["path"])) for line in history.samples)
-    state = re.compile(rf"{re.escape(config.name)}-step\d{{8}}\.state")
-    with suppress(OSError):
-        yield from [path for path in output.iterdir() if state.fullmatch(path.name)]
+    yield from own_states(config, started)
 
 
 def _logs(config: TrainConfig, started: float) -> list[Path]:
