@@ -43,7 +43,15 @@ lyco.TrainCheck = class {
             "button", {"type": "button", "class": "lyco-link", "data-field": problem.field, "onclick": () => this.jump(problem)},
             problem.section === "dataset" ? lyco.say("Open the dataset") : lyco.say("Go to {option}", {option: lyco.say(option.title)}),
         ) : null;
-        return lyco.make("li", {class: `lyco-train-${problem.level}`}, lyco.make("strong", {}, level), " ", lyco.sayMade(problem.text), " ", jump);
+        const confirm = problem.confirm ? lyco.make(
+            "button", {"type": "button", "class": "lyco-link", "data-confirm": problem.confirm, "onclick": () => this.confirm(problem)}, lyco.say("Train all the same"),
+        ) : null;
+        return lyco.make("li", {class: `lyco-train-${problem.level}`}, lyco.make("strong", {}, level), " ", lyco.sayMade(problem.text), " ", jump, " ", confirm);
+    }
+
+    async confirm(problem) {
+        this.form.set(problem.confirm, true);
+        await this.run();
     }
 
     jump(problem) {

@@ -18,6 +18,7 @@ from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.forecast.content import DataForecast, ImageLine
 from lib_lyco.train.optimisers import find_recipe
 from lib_lyco.train.sample_prompts import Picture, read_prompts
+from lib_lyco.train.untagged import OPTION as UNTAGGED
 
 Level = Literal["blocks", "advice"]
 _FEW_SAMPLES, _MANY_SAMPLES = 200, 20_000
@@ -27,7 +28,7 @@ _SMALL = 0.5
 _NAMED = 3
 _STATE_COPIES = 4
 """A resume state has float32 weights and two averages of them, where the file has half of one's size."""
-_DATASET_FIELDS = frozenset(("caption_extension", "background"))
+_DATASET_FIELDS = frozenset((UNTAGGED, "caption_extension", "background"))
 """Options whose problems are mended at the images."""
 
 
@@ -41,6 +42,8 @@ class Problem:
     """The option."""
     section: str = "form"
     """Where in the tab it is mended: form or dataset."""
+    confirm: str = ""
+    """The option that says that it is meant, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ def _base(case: Case) -> Iterator[Problem]:
 def _told(outlook: Outlook) -> Iterator[Problem]:
     for remark in outlook.remarks:
         section = "dataset" if remark.option in _DATASET_FIELDS else "form"
-        yield Problem(
-            "blocks" if remark.severity == "error" else "advice", remark.text, remark.option, section
-        )
+        level = "blocks" if remark.severity == "error" else "advice"
+        confirm = remark.option if remark.option == UNTAGGED else ""
+        yield Problem(level, remark.text, remark.option, section, confirm)
 
 
 def _output(case: Case) -> Iterator[Problem]:

@@ -21,10 +21,11 @@ from lib_lyco.train.option import declarations
 
 PERSONAL = frozenset(
     (
-        *("base_model", "base_weights", "base_weights_multiplier", "cache_folder", "caption_prefix"),
-        *("caption_suffix", "class_tokens", "comment", "dataset_config", "images", "log_prefix"),
-        *("log_tracker_config", "log_tracker_name", "logging_dir", "mask_folder", "metadata_author"),
-        *("metadata_description", "metadata_file", "metadata_license", "metadata_tags", "metadata_title"),
+        *("allow_untagged", "base_model", "base_weights", "base_weights_multiplier", "cache_folder"),
+        *("caption_prefix", "caption_suffix", "class_tokens", "comment", "dataset_config", "images"),
+        *("log_prefix", "log_tracker_config", "log_tracker_name", "logging_dir", "mask_folder"),
+        *("metadata_author", "metadata_description", "metadata_file", "metadata_license"),
+        *("metadata_tags", "metadata_title"),
         *("name", "network_weights", "output", "overwrite", "prior_caption", "reg_images", "resume"),
         *("sample_prompts", "vae", "validation_images", "wandb_key_file", "wandb_run_name"),
     )

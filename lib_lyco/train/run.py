@@ -35,6 +35,7 @@ from lib_lyco.train.preview import Draw, Previews
 from lib_lyco.train.recovery import Recovery
 from lib_lyco.train.state import State, StateStore
 from lib_lyco.train.step import Learning
+from lib_lyco.train.untagged import demand_captions
 from lib_lyco.train.world import World
 
 
@@ -57,7 +58,7 @@ def train(
         world: The processes that train together; this one alone if it is not given.
 
     Raises:
-        ConfigError: An option cannot work with this model or these images.
+        ConfigError: An option cannot work with this model or these images, or images lack captions.
         DataError: An image, a caption or the folder cannot be used.
         TrainingError: The run cannot go on; see `run_loop`.
         FileError: The network cannot be written.
@@ -66,6 +67,8 @@ def train(
     config, model = settle(config, model)
     world = world or World()
     plan = plan_run(config, world.size)
+    if not config.allow_untagged:
+        demand_captions(plan)
     base = make_facts(config, model)
     states = make_states(config, run_identity(config, plan, base) | {"processes": str(world.size)})
     resumed = states.find(config.resume)

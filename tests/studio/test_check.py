@@ -136,3 +136,15 @@ def test_the_size_without_diffusers_is_that_with_it(folder: Path, algo: str) -> 
     told = look_ahead(config, Base("", "embedded", "sd1", checkpoint()), CPU)
     assert told.file == file_size(config, checkpoint())
     assert told.memory is not None
+
+
+def test_images_without_captions_block_until_that_is_meant(folder: Path) -> None:
+    (folder / "3.txt").unlink()
+    (problem,) = [one for one in _found(folder) if one.level == "blocks"]
+    assert (problem.field, problem.section, problem.confirm) == (
+        "allow_untagged",
+        "dataset",
+        "allow_untagged",
+    )
+    assert "1 images" in problem.text and "images/3.png" in problem.text
+    assert _blocking(_found(folder, allow_untagged=True)) == []

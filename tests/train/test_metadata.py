@@ -100,7 +100,7 @@ def listed(images: Path) -> TrainConfig:
 
 
 def test_datasets_of_a_dataset_config_are_told_one_by_one(listed: TrainConfig) -> None:
-    cats, dogs = json.loads(told(listed)["ss_datasets"])
+    cats, _ = json.loads(told(listed)["ss_datasets"])
     # 3 images twice; 2 of regularisation once (shown 3 times each, to make as many). Square images are
     # 64x64; 128x64 has the aspect 2, and the nearest bucket within the area is 64x64 or 96x32: 3 is as far
     # as 1, the first counts.
@@ -140,6 +140,10 @@ def test_datasets_of_a_dataset_config_are_told_one_by_one(listed: TrainConfig) -
             },
         ],
     }
+
+
+def test_a_dataset_of_a_metadata_file_without_buckets(listed: TrainConfig) -> None:
+    _, dogs = json.loads(told(listed)["ss_datasets"])
     plain = {**UNSET, "img_count": 1, "num_repeats": 1, "image_dir": "dogs", "metadata_file": "dogs.json"}
     changed = {"caption_prefix": "photo", "secondary_separator": ";", "color_aug": True}
     assert dogs == {

@@ -129,6 +129,7 @@ def tiny_config(images: Path, output: Path, /, **values: object) -> TrainConfig:
         "learning_rate": 1e-2,
         "output": str(output),
         "save_precision": "fp32",
+        "allow_untagged": True,
         "seed": 7,
     }
     return TrainConfig(**{**options, **values})  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ from lib_lyco.train.forecast.memory import (
 )
 from lib_lyco.train.forecast.network import forecast_blocks, forecast_file, forecast_groups
 from lib_lyco.train.forecast.pace import DECISIVE, forecast_time
-from lib_lyco.train.forecast.remarks import Remarks, alpha_notes, length_notes
+from lib_lyco.train.forecast.remarks import Remarks, alpha_notes
 from lib_lyco.train.forecast.weightless import Weightless
 from lib_lyco.train.network import TrainableNetwork
 from lib_lyco.train.optim import Optimisation
@@ -62,7 +62,7 @@ def make_forecast(
     remarks = Remarks()
     plan = remarks.tried("images", lambda: plan_run(config, processes))
     if plan:
-        remarks.warn("images", (*plan.notes, *length_notes(plan)))
+        remarks.of_plan(plan, config.allow_untagged)
     dtype = DTYPES[choose_precision(config.precision, device)]
     model = remarks.tried("base_model", lambda: hollow_model(open_checkpoint(checkpoint), dtype))
     settled = remarks.tried("base_family", lambda: settle(config, model)[0]) if model else None

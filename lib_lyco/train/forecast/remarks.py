@@ -13,6 +13,8 @@ from lib_lyco.train.network import TrainableNetwork
 from lib_lyco.train.notes import Note
 from lib_lyco.train.options.network import USED_BY
 from lib_lyco.train.plan import Plan
+from lib_lyco.train.untagged import OPTION as UNTAGGED
+from lib_lyco.train.untagged import demand_captions
 
 _T = TypeVar("_T")
 
@@ -38,6 +40,12 @@ class Remarks:
             if remark not in self.found:
                 self.found.append(remark)
             return None
+
+    def of_plan(self, plan: Plan, allow_untagged: bool) -> None:
+        """Adds what is to be said of images: captions that lack are an error unless they are allowed to."""
+        if not allow_untagged:
+            self.tried(UNTAGGED, lambda: demand_captions(plan))
+        self.warn("images", (*plan.notes, *length_notes(plan)))
 
     def warn(self, option: str, notes: Iterable[str]) -> None:
         """Adds warnings; a note that knows its option keeps it."""

@@ -117,6 +117,11 @@ def _data(flags: Flags, draft: Draft) -> None:
             "not given; sd-scripts reads only .caption then and trains without captions in silence. "
             "Both .txt and .caption are looked for here.",
         )
+    draft.note(
+        "allow_untagged",
+        "default",
+        "images without captions stop the run unless this is set; sd-scripts trains them in silence.",
+    )
     if "dataset_config" not in flags and "enable_bucket" not in flags:
         _default(draft, "enable_bucket", "buckets", False)
 

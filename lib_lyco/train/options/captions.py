@@ -124,6 +124,14 @@ class CaptionOptions(SubsetCaptions):
         free=True,
     )
 
+    allow_untagged: bool = option(
+        False,
+        "captions",
+        "Train though images lack captions: some of a folder that has others, or all where neither a "
+        "folder's name nor class_tokens has words for them.",
+        free=True,
+    )
+
     def check_captions(self) -> None:
         """Refuses values that contradict each other.
 

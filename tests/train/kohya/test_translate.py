@@ -235,6 +235,11 @@ def test_notes_tell_what_is_changed_obsolete_or_left_out() -> None:
     assert "secret" not in str(found)
 
 
+def test_an_import_says_that_images_without_captions_stop_the_run() -> None:
+    found = read("--train_data_dir=images --caption_extension=.txt")
+    assert kinds(found, "allow_untagged") == ["default"] and not found.config().allow_untagged
+
+
 def test_empty_values_are_as_not_given() -> None:
     assert parse_flags(["--vae=", "--network_dim=", "--seed=1"]) == {"seed": 1}
 
