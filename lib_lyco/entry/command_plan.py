@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 
 from lib_lyco.demo.embedded import checkpoint
@@ -19,6 +20,7 @@ from lib_lyco.train.forecast.content import (
     DataForecast,
     Forecast,
     GroupLine,
+    ImageLine,
     MemoryForecast,
     NetworkForecast,
     TimeForecast,
@@ -95,10 +97,11 @@ def describe(forecast: Forecast, num_images: int | None = None) -> str:
 def _data(data: DataForecast, num_images: int | None) -> Iterator[str]:
     sources = Counter(image.caption_source for image in data.images)
     captions = "\n".join(f"captions from {_SOURCES[source]}: {count}" for source, count in sources.items())
+    folders = _folders(data)
     shown = data.images[:num_images]
     rows = [
         [
-            Path(image.path).name,
+            "/".join(Path(image.path).parts[-2 if len(folders) > 1 else -1 :]),
             f"{image.repeats:g}{' reg' if image.regularisation else ''}",
             _size(image.size),
             _size(image.bucket),
@@ -110,6 +113,7 @@ def _data(data: DataForecast, num_images: int | None) -> Iterator[str]:
     ]
     images = table(["image", "shown", "size", "bucket", "cut off", "caption", "text"], rows)
     rest = len(data.images) - len(shown)
+    yield table(["folder", "images", "times each", "samples", "captions"], folders)
     yield captions
     yield images + (f"\n... and {rest} more; --all-images lists them" if rest else "")
     yield table(
@@ -123,6 +127,30 @@ def _data(data: DataForecast, num_images: int | None) -> Iterator[str]:
         ],
     )
     yield data.sum
+
+
+def _folders(data: DataForecast) -> list[list[str]]:
+    """A line for each folder: how many samples its images make in an epoch, and where captions are from."""
+    folders: dict[tuple[int, str, bool], list[ImageLine]] = {}
+    for image in data.images:
+        place = (image.dataset, str(Path(image.path).parent), image.regularisation)
+        folders.setdefault(place, []).append(image)
+    several = len({dataset for dataset, _, _ in folders}) > 1
+    rows: list[list[str]] = []
+    for (dataset, folder, is_reg), images in folders.items():
+        times = [image.repeats for image in images]
+        sources = Counter(image.caption_source for image in images)
+        name = Path(folder).name + (" (reg)" if is_reg else "")
+        rows.append(
+            [
+                f"{dataset}: {name}" if several else name,
+                f"{len(images)}",
+                f"{min(times):g}" if min(times) == max(times) else f"{min(times):g} to {max(times):g}",
+                f"{sum(times):g}",
+                ", ".join(f"{count} {source}" for source, count in sources.items()),
+            ]
+        )
+    return rows
 
 
 def _network(network: NetworkForecast) -> Iterator[str]:
@@ -149,9 +177,14 @@ def _group(group: GroupLine) -> str:
     rates = [rate for _, rate in group.curve]
     frozen = f", frozen from step {group.until}" if group.until is not None else ""
     return (
-        f"  {group.name:<8} {_sparkline(rates)}  {rates[0]:.3g} first, {max(rates):.3g} highest, "
-        f"{rates[-1]:.3g} last{frozen}; {group.parameters:,} parameters"
+        f"  {group.name:<8} {_sparkline(rates)}  {_rate(rates[0])} first, {_rate(max(rates))} highest, "
+        f"{_rate(rates[-1])} last{frozen}; {group.parameters:,} parameters"
     )
+
+
+def _rate(rate: float) -> str:
+    """Three digits of it, without an exponent where that can be read: 5e-5 is 0.00005."""
+    return f"{Decimal(f'{rate:.3g}'):f}" if rate >= 1e-6 else f"{rate:.3g}"
 
 
 def _sparkline(values: Sequence[float]) -> str:

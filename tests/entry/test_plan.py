@@ -12,7 +12,19 @@ import pytest
 from lib_lyco.demo.concepts import CAT, write_training_folder
 from lib_lyco.entry.cli import main
 from lib_lyco.entry.command_plan import describe
-from lib_lyco.train.forecast.content import Forecast, MemoryForecast, Remark, TimeForecast
+from lib_lyco.train.compose.data import plan_run
+from lib_lyco.train.config import make_config
+from lib_lyco.train.forecast.content import (
+    FileForecast,
+    Forecast,
+    GroupLine,
+    MemoryForecast,
+    NetworkForecast,
+    Remark,
+    TimeForecast,
+)
+from lib_lyco.train.forecast.data import forecast_data
+from tests.train.test_folder import write_image
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +109,38 @@ def test_flags_of_sd_scripts_are_planned_with_their_meaning(
         "unet": 2e-4,
     }
     assert found["possible"] and all(remark["severity"] == "warning" for remark in found["remarks"])
+
+
+def test_folders_show_the_sum_before_it_is_made(tmp_path: Path) -> None:
+    # the memo's question why steps double: 3 images 4 times and 2 once are 14, and as many of the others
+    for folder, number in (("train/4_a cat", 3), ("train/1_b", 2), ("reg/1_cat", 4)):
+        for count in range(number):
+            write_image(tmp_path / folder / f"{count}.png", (64, 64))
+    (tmp_path / "train" / "4_a cat" / "0.txt").write_text("a cat, sitting", encoding="utf-8")
+    config = make_config(
+        {
+            "images": str(tmp_path / "train"),
+            "reg_images": str(tmp_path / "reg"),
+            "resolution": 64,
+            "bucket_min": 64,
+        }
+    )
+    told = describe(Forecast(forecast_data(plan_run(config)), None, None, None, ())).splitlines()
+    rows = [line.split() for line in told[:6]]
+    assert rows[0] == ["folder", "images", "times", "each", "samples", "captions"]
+    assert ["1_b", "2", "1", "2", "2", "folder"] in rows
+    assert ["4_a", "cat", "3", "4", "12", "1", "file,", "2", "folder"] in rows
+    assert ["1_cat", "(reg)", "4", "3", "to", "4", "14", "4", "folder"] in rows
+    assert any(line.startswith("4_a cat/0.png ") for line in told)
+    assert any("5 images make 14 samples + 4 regularisation images make 14 = 28" in line for line in told)
+
+
+def test_rates_are_told_without_exponents() -> None:
+    curve = ((0, 5e-5), (1, 1.5e-3), (2, 1e-8))
+    group = GroupLine(name="unet", learning_rate=5e-5, parameters=8, until=None, curve=curve)
+    network = NetworkForecast("a", "sd1", "fp32", (), FileForecast(0, 0), (group,), False)
+    told = describe(Forecast(None, network, None, None, ()))
+    assert "0.00005 first, 0.0015 highest, 1e-08 last" in told
 
 
 def test_errors_are_told_with_their_field_and_end_with_one(
