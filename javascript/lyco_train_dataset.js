@@ -5,9 +5,12 @@ var lyco = lyco || {};
 lyco.trainSections = lyco.trainSections || [];
 
 lyco.Dataset = class {
+    /** How many images are shown before all of a folder are read. */
+    static FIRST = 60;
+
     /** Options that decide what is told of an image. */
     static HEEDED = [
-        "images", "resolution", "buckets", "bucket_min", "bucket_max", "bucket_step", "bucket_upscale", "repeats",
+        "images", "metadata_file", "resolution", "buckets", "bucket_min", "bucket_max", "bucket_step", "bucket_upscale", "repeats",
         "caption_extension", "caption_separator", "enable_wildcard", "weighted_captions", "class_tokens",
         "background", "alpha_mask", "mask_folder",
     ];
@@ -15,14 +18,14 @@ lyco.Dataset = class {
     /** What may be shown of a folder. */
     static KINDS = {
         all: () => true,
-        uncaptioned: (image) => image.source !== "file",
+        uncaptioned: (image) => !lyco.hasCaption(image),
         problems: (image) => image.problem || image.advice,
         transparent: (image) => image.transparent,
         excluded: (image) => image.excluded,
     };
 
     constructor(root, desk) {
-        Object.assign(this, {root, desk, images: new Map(), shown: [], tags: [], answer: null, folder: "", kind: "all"});
+        Object.assign(this, {root, desk, images: new Map(), shown: [], answer: null, asked: "", folder: "", metadata: "", kind: "all"});
         this.wantedTags = new Set();
         this.grid = new lyco.DatasetGrid(this);
         this.editor = new lyco.DatasetEditor(this);
@@ -65,7 +68,7 @@ lyco.Dataset = class {
             this.field.value = images;
         }
         this.colour.value = lyco.hexColour(this.desk.config.background ?? "white");
-        if (this.field.value.trim()) {
+        if (this.field.value.trim() || this.desk.config.metadata_file) {
             this.open();
         }
     }
@@ -153,10 +156,11 @@ lyco.Dataset = class {
     }
 
     /** POST below dataset/, about the folder that is open; what goes wrong is said in the section. */
-    async tell(what, body = {}, folder = this.folder) {
+    async tell(what, body = {}) {
         this.problem.textContent = "";
+        const about = {"folder": this.asked, "metadata_file": this.metadata, "mark": this.answer?.mark ?? "", "config": this.desk.config};
         try {
-            return await lyco.tellTrain(`dataset/${what}`, {folder, "config": this.desk.config, ...body});
+            return await lyco.tellTrain(`dataset/${what}`, {...about, ...body});
         } catch (error) {
             this.problem.textContent = error.message;
             return null;
@@ -169,45 +173,64 @@ lyco.Dataset = class {
         return `./lyco/train/dataset/${what}?${new URLSearchParams(given)}`;
     }
 
-    /** Reads the folder that the field names. */
+    /** Reads the folder that the field names, or a metadata file that the options name with it: of one that
+     *  is not open the first images before all of them. */
     async open() {
-        const folder = this.field.value.trim();
+        const asked = this.field.value.trim();
+        const {images, metadata_file: metadata} = this.desk.config;
+        const about = {"folder": asked, "metadata_file": asked === (images ?? "") && metadata || ""};
+        const isOther = asked !== this.asked || about.metadata_file !== this.metadata;
+        this.opening = (this.opening ?? 0) + 1;
+        const number = this.opening;
         this.root.setAttribute("aria-busy", "true");
-        const answer = await this.tell("list", {}, folder);
-        this.root.removeAttribute("aria-busy");
-        if (!answer) {
-            return;
+        for (const more of isOther ? [{"first": lyco.Dataset.FIRST}, {}] : [{}]) {
+            const answer = await this.tell("list", {...about, ...more});
+            if (number !== this.opening) {
+                return;
+            }
+            if (answer) {
+                this.takeOpened(asked, about.metadata_file, answer);
+            }
+            if (!answer || answer.images.length < more.first) {
+                break;
+            }
         }
+        this.root.removeAttribute("aria-busy");
+    }
+
+    takeOpened(asked, metadata, answer) {
         if (answer.folder !== this.folder) {
             this.wantedTags.clear();
             this.grid.selection.clear();
         }
-        if (!this.desk.config.images) {
+        Object.assign(this, {asked, metadata});
+        if (!this.desk.config.images && !metadata) {
             this.setOption("images", answer.folder);
             this.field.value = answer.folder;
+            this.asked = answer.folder;
         }
         this.take(answer);
     }
 
-    /** Takes the answer to `list`, and to what answers the same. */
+    /** Takes what the server tells: all of a folder, or what is another than what was known. */
     take(answer) {
+        const isMore = answer.since && answer.since === this.answer?.mark;
+        if (!isMore) {
+            this.images.clear();
+        }
+        answer.images.forEach((image) => this.images.set(image.name, {...this.images.get(image.name), ...image}));
+        if (isMore && answer.names) {
+            this.images = new Map(answer.names.map((name) => [name, this.images.get(name)]));
+        }
         this.folder = answer.folder;
-        this.answer = answer;
-        this.images = new Map(answer.images.map((image) => [image.name, image]));
+        this.answer = {...answer, "tags": isMore ? lyco.mergedTags(this.answer.tags, answer.tags) : answer.tags};
         this.grid.forget();
         this.draw();
-    }
-
-    /** Takes the answer to `edit`. */
-    takeChanged(answer) {
-        answer.images.forEach((image) => this.images.set(image.name, image));
-        Object.assign(this.answer, {"tags": answer.tags, "undo": answer.undo, "redo": answer.redo});
-        if (answer.skipped.length) {
+        if (answer.skipped?.length) {
             this.problem.textContent = lyco.say("{count} captions cannot be read and stay as they are: {names}", {
                 count: answer.skipped.length, names: answer.skipped.slice(0, 5).join(", "),
             });
         }
-        this.draw();
     }
 
     draw() {
@@ -250,10 +273,13 @@ lyco.Dataset = class {
         const count = (fits) => all.filter(fits).length;
         const used = count((image) => !image.excluded);
         const parts = [lyco.say("{count} images", {count: used})];
+        if (this.answer.metadata_file) {
+            parts.push(lyco.say("captions in {file}", {file: this.answer.metadata_file.split(/[\\/]/).pop()}));
+        }
         const say = (number, words) => number && parts.push(words);
         const out = all.length - used;
         const problems = count((image) => !image.excluded && image.problem);
-        const bare = count((image) => !image.excluded && !image.problem && image.source !== "file");
+        const bare = count((image) => !image.excluded && !image.problem && !lyco.hasCaption(image));
         say(out, lyco.say("{count} left out", {count: out}));
         say(problems, lyco.say("{count} with a problem", {count: problems}));
         say(bare, lyco.say("{count} without a caption of their own", {count: bare}));
@@ -266,7 +292,7 @@ lyco.Dataset = class {
     async edit(names, action, more = {}) {
         const answer = names.length ? await this.tell("edit", {names, action, ...more}) : null;
         if (answer) {
-            this.takeChanged(answer);
+            this.take(answer);
         }
         return Boolean(answer);
     }
@@ -299,6 +325,15 @@ lyco.Dataset = class {
 lyco.trainSections.push({
     "id": "dataset", "title": "Dataset", "order": 30, build: (root, desk) => new lyco.Dataset(root, desk),
 });
+
+/** Whether an image has a caption of its own. */
+lyco.hasCaption = (image) => image.source === "file" || image.source === "metadata";
+
+/** Tags with other counts, the most frequent first; 0 is gone. */
+lyco.mergedTags = function(tags, changed) {
+    const counts = new Map([...tags, ...changed]);
+    return [...counts].filter(([, count]) => count).sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
+};
 
 /** A colour's name as #rrggbb, for a field of colours. */
 lyco.hexColour = function(name) {

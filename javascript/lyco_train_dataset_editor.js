@@ -8,7 +8,7 @@ lyco.DatasetEditor = class {
     constructor(dataset) {
         this.dataset = dataset;
         this.box = lyco.make("aside", {"class": "lyco-train-set-editor", "aria-label": lyco.say("Captions of the selected images")});
-        this.said = "";
+        this.said = [];
     }
 
     get names() {
@@ -18,8 +18,9 @@ lyco.DatasetEditor = class {
     /** Draws it anew if something in it has changed; a field that is written in keeps the focus. */
     draw() {
         const images = this.names.map((name) => this.dataset.images.get(name)).filter(Boolean);
-        const says = JSON.stringify([images.map((image) => [image.name, image.key, image.tags, image.text, image.problem]), this.dataset.answer?.buckets]);
-        if (says === this.said) {
+        // an image that has changed is another object
+        const says = [...images, JSON.stringify(this.dataset.answer?.buckets)];
+        if (says.length === this.said.length && says.every((one, place) => one === this.said[place])) {
             return;
         }
         this.said = says;
@@ -109,7 +110,7 @@ lyco.DatasetEditor = class {
         images.forEach((image) => image.tags.forEach((tag) => counts.set(tag, (counts.get(tag) ?? 0) + 1)));
         const tags = [...counts.entries()];
         if (images.length > 1) {
-            tags.sort((one, other) => other[1] - one[1] || one[0].localeCompare(other[0]));
+            tags.sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
         }
         const list = lyco.make("ul", {"class": "lyco-train-set-chips", "aria-label": lyco.say("Tags of the selected images")},
             ...tags.slice(0, lyco.DatasetEditor.MOST).map(([tag, count]) => this.chip(tag, count, images)));
@@ -149,7 +150,7 @@ lyco.DatasetEditor = class {
             button(lyco.say("Remove doubles"), () => this.dataset.edit(names, "dedupe"), lyco.say("Keep each tag once in a caption")),
             button(lyco.say("Sort tags"), () => this.dataset.edit(names, "sort")),
             button(lyco.say("Auto-tag…"), () => lyco.openTagging(this.dataset)),
-            button(isOut ? lyco.say("Take back") : lyco.say("Leave out"), () => this.dataset.exclude(names, !isOut),
+            this.dataset.metadata ? "" : button(isOut ? lyco.say("Take back") : lyco.say("Leave out"), () => this.dataset.exclude(names, !isOut),
                 lyco.say("Images that are left out are in a folder named excluded, beside the others")));
     }
 

@@ -63,7 +63,7 @@ lyco.DatasetGrid = class {
                 badge("problem", image.problem ? "!" : ""), badge("advice", !image.problem && image.advice ? "!" : ""),
                 badge("out", image.excluded ? lyco.say("Left out") : ""), badge("bucket", this.crops ? bucket : "")),
             lyco.make("p", {"class": "lyco-train-set-caption"}, image.tags.join(", ") || lyco.say("no caption")));
-        tile.classList.toggle("lyco-train-set-bare", image.source !== "file");
+        tile.classList.toggle("lyco-train-set-bare", !lyco.hasCaption(image));
         tile.classList.toggle("lyco-train-set-out", image.excluded);
         this.mark(tile);
         return tile;

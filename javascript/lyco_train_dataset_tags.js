@@ -24,8 +24,14 @@ lyco.DatasetTags = class {
         const known = new Set(all.map(([tag]) => tag));
         wantedTags.forEach((tag) => known.has(tag) || wantedTags.delete(tag));
         const found = all.filter(([tag]) => wantedTags.has(tag) || tag.toLowerCase().includes(text));
+        const shown = found.slice(0, lyco.DatasetTags.MOST);
+        const says = JSON.stringify([shown, [...wantedTags], found.length]);
+        if (says === this.said) {
+            return;
+        }
+        this.said = says;
         const focused = document.activeElement?.closest?.(".lyco-train-set-tag")?.dataset.tag;
-        this.list.replaceChildren(...found.slice(0, lyco.DatasetTags.MOST).map(([tag, count]) => this.button(tag, count)));
+        this.list.replaceChildren(...shown.map(([tag, count]) => this.button(tag, count)));
         if (found.length > lyco.DatasetTags.MOST) {
             this.list.append(lyco.make("p", {}, lyco.say("{count} more: search for them.", {count: found.length - lyco.DatasetTags.MOST})));
         }

@@ -132,7 +132,7 @@ lyco.drawDoubles = function(dataset, place, groups) {
         await dataset.exclude(images.map((image) => image.name), true);
         lyco.drawDoubles(dataset, place, groups);
     };
-    const button = (words, images) => lyco.make("button", {"type": "button", "onclick": () => leaveOut(images)}, words);
+    const button = (words, images) => dataset.metadata ? "" : lyco.make("button", {"type": "button", "onclick": () => leaveOut(images)}, words);
     const one = (image) => lyco.make("figure", {},
         dataset.grid.frame(image, "thumbnail", {crops: false, masks: false}),
         lyco.make("figcaption", {}, image.name, lyco.make("br"), `${image.size[0]}×${image.size[1]}`),

@@ -58,7 +58,7 @@ def read_exactly(file: BinaryIO, count: int, path: Path) -> bytearray:
     return data
 
 
-def unreadable(path: Path, error: Exception) -> FileError:
+def unreadable(path: str | Path, error: Exception) -> FileError:
     """The error for a file that the operating system does not let us read."""
     if isinstance(error, FileNotFoundError):
         return FileError("There is no such file", where=str(path), remedy="Check the name and the folder.")

@@ -30,7 +30,7 @@ class FileState:
     ctime_ns: int
 
     @classmethod
-    def at(cls, path: Path) -> FileState:
+    def at(cls, path: str | Path) -> FileState:
         """Raises FileError where the system refuses to say."""
         try:
             return cls._from(os.stat(path))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
+import stat
 from contextlib import suppress
-from pathlib import Path
 
 from lib_lyco.errors import FileError
 
@@ -20,21 +19,23 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
             file. What was at `path` before is still there.
     """
     try:
-        target = Path(os.path.realpath(path))
-        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+        # links of folders lead to the same place without being followed here, at a third of the time
+        target = os.path.realpath(path) if os.path.islink(path) else os.fspath(path)
+        folder, name = os.path.split(target)
+        temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(4)}.tmp")
         try:
             with open(temporary, "xb") as file:
                 file.write(data)
                 file.flush()
                 # Before the rename, or a power cut could leave the new name with no content.
                 os.fsync(file.fileno())
-            if target.exists():
-                shutil.copymode(target, temporary)
+            with suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
             os.replace(temporary, target)
-        finally:
-            # After success nothing is there under this name any more.
+        except BaseException:
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                os.unlink(temporary)
+            raise
     except (OSError, ValueError) as error:
         raise FileError(
             "The file could not be written",

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from lib_lyco.errors import ConfigError
@@ -57,6 +58,7 @@ def option(default: Any, group: str, help_text: str, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata={_METADATA_KEY: declared})
 
 
+@lru_cache(64)
 def declarations(config: type[Any]) -> tuple[Declaration, ...]:
     """Every option of a config class, in the order of its declaration."""
     hints = typing.get_type_hints(config)

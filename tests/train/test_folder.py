@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lib_lyco.errors import DataError
-from lib_lyco.train.data.caption import read_caption
+from lib_lyco.train.data.caption import caption_in, read_text
 from lib_lyco.train.data.folder import scan_folder
 from lib_lyco.train.options.subset import SubsetOptions
 
@@ -161,7 +161,7 @@ def test_caption_extension_is_found_by_itself(tmp_path: Path) -> None:
 def test_caption_encodings_are_read(tmp_path: Path, raw: bytes, text: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(raw)
-    assert read_caption(path) == text
+    assert caption_in(read_text(path)) == text
 
 
 @pytest.mark.parametrize("raw", ["猫の写真".encode("cp932"), b"\xff\xfe\x00", b"a\0b", b"caf\xe9"])
@@ -169,14 +169,14 @@ def test_caption_in_another_encoding_is_one_clear_error(tmp_path: Path, raw: byt
     path = tmp_path / "a.txt"
     path.write_bytes(raw)
     with pytest.raises(DataError, match=r"a\.txt"):
-        read_caption(path)
+        caption_in(read_text(path))
 
 
 def test_cp932_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("猫の写真".encode("cp932"))
     with pytest.raises(DataError, match="cp932.*猫の写真"):
-        read_caption(path)
+        caption_in(read_text(path))
 
 
 def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from lib_lyco.errors import ConfigError
+from lib_lyco.errors import ConfigError, DataError
 from lib_lyco.studio.dataset.duplicates import doubles_json, find_doubles
 from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
-from lib_lyco.studio.dataset.history import History, Step
+from lib_lyco.studio.dataset.history import Change, History, Step, Write
 from lib_lyco.studio.dataset.job import Job, Jobs
-from lib_lyco.studio.dataset.listing import Listing, Memory, Picture, read_listing, reread, view_config
+from lib_lyco.studio.dataset.listing import Listing, read_listing, reread, view_config
 from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks
+from lib_lyco.studio.dataset.metadata import read_metadata
+from lib_lyco.studio.dataset.picture import Picture
+from lib_lyco.studio.dataset.reader import Memory
 from lib_lyco.studio.dataset.tagger import Tagger, Taggers, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
 from lib_lyco.studio.dataset.tags import ChangeLine
+from lib_lyco.studio.dataset.telling import Told, tell
 from lib_lyco.studio.dataset.thumbnails import Thumbnails
 from lib_lyco.studio.rights import Rights
 from lib_lyco.train.config import TrainConfig
@@ -30,17 +34,13 @@ class View:
 
     folder: Path
     values: Mapping[str, Any]
+    metadata_file: Path | None = None
+    """The file that the captions are in, if they are not beside their images."""
 
-
-@dataclass(frozen=True)
-class Edited:
-    """What became of a change of captions."""
-
-    listing: Listing
-    pictures: Sequence[Picture]
-    """Those whose captions may have changed."""
-    skipped: Sequence[str]
-    """Names of those whose captions cannot be read, and stay."""
+    @property
+    def config(self) -> TrainConfig:
+        """The options. Raises ConfigError where one of them cannot work."""
+        return view_config(self.folder, self.values, self.metadata_file)
 
 
 class DatasetDesk:
@@ -61,42 +61,67 @@ class DatasetDesk:
         self._taggers = taggers
         self._memory = Memory()
         self._last: tuple[TrainConfig, Listing] | None = None
+        self._told: Told | None = None
         self._lock = RLock()
 
-    def view(self, folder: str, values: Mapping[str, Any]) -> View:
+    def view(self, folder: str, values: Mapping[str, Any], metadata_file: str = "") -> View:
         """The view of a folder.
 
         Raises:
             ConfigError: No folder is named.
             LycoError: It may not be read.
         """
-        if not folder.strip():
+        folder, metadata_file = folder.strip(), metadata_file.strip()
+        file = self.rights.demand_path(metadata_file, "metadata_file") if metadata_file else None
+        if not folder and file is None:
             raise ConfigError(
                 "There are no images to look at.", where="images", remedy="Name a folder of images."
             )
-        return View(self.rights.demand_path(folder.strip()), values)
+        # a metadata file alone names its images by whole paths
+        return View(self.rights.demand_path(folder) if folder else Path(), values, file)
 
-    def listing(self, view: View) -> Listing:
-        """What is in a folder now. Raises as `read_listing`."""
-        config = view_config(view.folder, view.values)
+    def listing(self, view: View, most: int | None = None) -> Listing:
+        """What is in a folder now; so many of the first images. Raises as `read_listing`."""
+        config = view.config
         if config.mask_folder:
             self.rights.demand_path(config.mask_folder)
-        listing = read_listing(config, self._memory)
-        self._last = config, listing
+        if view.metadata_file is None:
+            listing = read_listing(config, self._memory, most)
+        else:
+            listing = read_metadata(config, self._memory, most)
+            self.rights.demand_path(listing.folder, "metadata_file")
+        if most is None:
+            self._last = config, listing
         return listing
 
     def _known(self, view: View) -> Listing:
         """The listing that was read last, if it is of this view: captions are read anew before they are
         changed, and thousands of other files need not be looked at for each of them."""
         last = self._last
-        return last[1] if last and last[0] == view_config(view.folder, view.values) else self.listing(view)
+        return last[1] if last and last[0] == view.config else self.listing(view)
+
+    def tell(self, view: View, mark: str) -> dict[str, Any]:
+        """What a page has to be told of the listing that was read last.
+
+        Args:
+            view: Of the page.
+            mark: What the page knows, by the mark that it was told.
+        """
+        with self._lock:
+            seen = self._told if self._told and self._told.mark == mark else None
+            self._told, told = tell(self._known(view), self.history(view), seen)
+            return told
+
+    def tell_first(self, view: View, most: int) -> dict[str, Any]:
+        """The first images of a folder, until all of them are read."""
+        return tell(self.listing(view, most), self.history(view))[1]
 
     def history(self, view: View) -> History:
         """The steps of a folder, for reading."""
-        return History(view.folder, self._histories)
+        return History(view.metadata_file or view.folder, self._histories)
 
-    def change(self, view: View, names: Sequence[str], change: ChangeLine, label: str) -> Edited:
-        """Changes captions.
+    def change(self, view: View, names: Sequence[str], change: ChangeLine, label: str) -> Sequence[str]:
+        """Changes captions; the names of those that cannot be read, and stay.
 
         Raises:
             LycoError: The folder may not be written, or a file cannot be.
@@ -104,41 +129,57 @@ class DatasetDesk:
         with self._lock:
             listing = self._known(view)
             step, skipped = caption_step(listing, listing.chosen(names), change, label)
-            return self._edited(view, listing, names, step, skipped)
+            self._do(view, step)
+            self._reread(view, listing, _sharing(listing, names))
+            return skipped
 
-    def write(self, view: View, name: str, text: str) -> Edited:
+    def write(self, view: View, name: str, text: str) -> None:
         """Writes one caption anew. Raises as `change`."""
         with self._lock:
             listing = self._known(view)
-            (picture,) = listing.chosen([name])
-            return self._edited(view, listing, [name], text_step(picture, text), [])
-
-    def _edited(
-        self, view: View, listing: Listing, names: Sequence[str], step: Step, skipped: Sequence[str]
-    ) -> Edited:
-        self._do(view, step)
-        config = view_config(view.folder, view.values)
-        listing = reread(listing, config, self._memory, _same_captions(listing, names))
-        self._last = config, listing
-        return Edited(listing, _same_captions(listing, names), skipped)
+            self._do(view, text_step(listing, {name: text}, f"Caption of {name}"))
+            self._reread(view, listing, _sharing(listing, [name]))
 
     def exclude(self, view: View, names: Sequence[str], excluded: bool) -> None:
         """Puts images aside, or takes them back. Raises as `change`."""
         with self._lock:
+            if view.metadata_file is not None:
+                raise DataError(
+                    "A metadata file names all its images.", remedy="Remove from it what shall be left out."
+                )
             listing = self.listing(view)
             self._do(view, exclusion_step(listing.chosen(names), listing, excluded))
+            self.listing(view)
 
     def undo(self, view: View) -> None:
         """Takes the last change back. Raises as `History.undo`."""
         with self._lock:
-            self.rights.demand_path(view.folder, "images")
-            self.history(view).undo()
+            self._demand_writable(view)
+            self._after(view, self._known(view), self.history(view).undo())
 
     def redo(self, view: View) -> None:
         """Makes it again. Raises as `History.undo`."""
         with self._lock:
-            self.rights.demand_path(view.folder, "images")
-            self.history(view).redo()
+            self._demand_writable(view)
+            self._after(view, self._known(view), self.history(view).redo())
+
+    def _after(self, view: View, listing: Listing, changes: Sequence[Change]) -> None:
+        """Reads what changes may have changed."""
+        files = {change.path for change in changes}
+        changed = [one for one in listing.pictures.values() if one.caption_file in files]
+        is_all = files == {one.caption_file for one in changed}
+        if is_all and all(isinstance(change, Write) for change in changes):
+            self._reread(view, listing, [one.name for one in changed])
+        else:
+            self.listing(view)
+
+    def _reread(self, view: View, listing: Listing, names: Sequence[str]) -> None:
+        config = view.config
+        pictures = [listing.pictures[name] for name in names]
+        if view.metadata_file is None:
+            self._last = config, reread(listing, config, self._memory, pictures)
+        else:
+            self.listing(view)
 
     def make_masks(self, view: View, names: Sequence[str]) -> tuple[Path, int, int]:
         """Makes masks of alpha channels: their folder, how many were made, and how many were there.
@@ -146,7 +187,7 @@ class DatasetDesk:
         Raises:
             LycoError: The folder may not be written, or a file cannot be.
         """
-        listing = self.listing(View(view.folder, {**view.values, "mask_folder": ""}))
+        listing = self.listing(replace(view, values={**view.values, "mask_folder": ""}))
         named = str(view.values.get("mask_folder", "")).strip()
         folder = self.rights.demand_path(named or default_mask_folder(view.folder), "mask_folder")
         return folder, *make_masks(listing.chosen(names), folder)
@@ -154,7 +195,7 @@ class DatasetDesk:
     def find_doubles(self, view: View) -> Job:
         """Begins to look for images that are there twice. Raises DataError if another job runs."""
         pictures = [picture for picture in self.listing(view).used if picture.record is not None]
-        background = parse_colour(view_config(view.folder, view.values).background)
+        background = parse_colour(view.config.background)
 
         def thumbnail(picture: Picture) -> bytes:
             return self.thumbnails.read(picture.path, picture.key, background)
@@ -176,13 +217,13 @@ class DatasetDesk:
             ConfigError: There is no such tagger, or it cannot be used.
             LycoError: The folder may not be written, or another job runs.
         """
-        self.rights.demand_path(view.folder, "images")
+        self._demand_writable(view)
         tagger = next((one for one in self.taggers if one.id == tagger_id), None)
         if tagger is None or tagger.problem:
             raise ConfigError("This tagger cannot be used.", got=tagger.problem if tagger else tagger_id)
         listing = self.listing(view)
         pictures = [picture for picture in listing.chosen(names) if picture.record is not None]
-        captions = Captions(wish, listing.grammar, lambda step: self._keep(view, step))
+        captions = Captions(wish, listing, lambda step: self._keep(view, step))
         return self.jobs.start(
             Job("captions", len(pictures)), lambda job: tag_pictures(job, tagger, pictures, captions)
         )
@@ -192,11 +233,14 @@ class DatasetDesk:
             self._do(view, step)
 
     def _do(self, view: View, step: Step) -> None:
-        self.rights.demand_path(view.folder, "images")
+        self._demand_writable(view)
         self.history(view).do(step)
 
+    def _demand_writable(self, view: View) -> None:
+        self.rights.demand_path(view.metadata_file or view.folder, "images")
 
-def _same_captions(listing: Listing, names: Iterable[str]) -> list[Picture]:
+
+def _sharing(listing: Listing, names: Iterable[str]) -> list[str]:
     """The images whose captions are in the same files as those of some."""
-    files = {listing.pictures[name].caption_file for name in names}
-    return [picture for picture in listing.pictures.values() if picture.caption_file in files]
+    files = {picture.caption_file for picture in listing.chosen(list(names))}
+    return [picture.name for picture in listing.pictures.values() if picture.caption_file in files]

@@ -18,7 +18,7 @@ import numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from lib_lyco.studio.dataset.listing import Picture
+from lib_lyco.studio.dataset.picture import Picture
 
 _WIDTH, _HEIGHT = 9, 8
 NEAR = 4

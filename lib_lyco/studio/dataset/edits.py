@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lib_lyco.errors import DataError, FileError
-from lib_lyco.studio.dataset.history import Move, Step, Write
-from lib_lyco.studio.dataset.listing import Listing, Picture
+from lib_lyco.studio.dataset.entries import EntryTexts, Texts, change_of
+from lib_lyco.studio.dataset.history import Change, Move, Step, Write
+from lib_lyco.studio.dataset.listing import Listing
+from lib_lyco.studio.dataset.picture import Picture
 from lib_lyco.studio.dataset.tags import ChangeLine
 from lib_lyco.train.data.caption import EXTENSIONS as CAPTION_EXTENSIONS
-from lib_lyco.train.data.caption import read_text
+from lib_lyco.train.data.caption import decoded
 from lib_lyco.train.data.folder import EXCLUDED
+from lib_lyco.train.data.metadata_file import entry_text, read_entries
 
 
 def new_group() -> str:
@@ -26,37 +29,74 @@ def caption_step(
 ) -> tuple[Step, list[str]]:
     """A step that changes captions, and the names of images whose captions cannot be read.
 
-    An image without a caption file gets one, from what training takes in its place; files whose captions
-    stay the same are left as they are. Two images with one caption file have it changed once.
+    An image without a caption gets one, from what training takes in its place; captions that stay the same
+    are not written. Two images with one caption file have it changed once.
     """
-    by_file = {picture.caption_file: picture for picture in pictures}
+
+    def changed(picture: Picture, own: str | None) -> str | None:
+        told = picture.text if own is None else own
+        text = listing.grammar.changed(told, change)
+        return None if text.rstrip() == told.rstrip() else text
+
+    changes, skipped = _changes(listing, pictures, changed)
+    return Step(label, new_group(), changes), skipped
+
+
+def text_step(listing: Listing, texts: Mapping[str, str], label: str, group: str = "") -> Step:
+    """A step that writes captions anew, by the names of images; of one group if that is named.
+
+    Raises:
+        DataError: One of the old ones cannot be read, or there is no such image.
+    """
+
+    def changed(picture: Picture, own: str | None) -> str | None:
+        text = texts[picture.name]
+        return None if own is not None and own.rstrip() == text.rstrip() else text
+
+    changes, skipped = _changes(listing, listing.chosen(list(texts)), changed)
+    if skipped:
+        raise DataError("A caption cannot be read.", where=skipped[0], remedy="Save its file as UTF-8.")
+    return Step(label, group or new_group(), changes)
+
+
+_Changed = Callable[[Picture, str | None], str | None]
+"""The new text of an image's caption, of the one that it has now; None: it stays."""
+
+
+def _changes(
+    listing: Listing, pictures: Iterable[Picture], changed: _Changed
+) -> tuple[Sequence[Change], list[str]]:
+    if listing.metadata_file is not None:
+        return _entry_changes(listing, listing.metadata_file, pictures, changed), []
     writes: list[Write] = []
     skipped: list[str] = []
-    for path, picture in by_file.items():
+    for path, picture in {picture.caption_file: picture for picture in pictures}.items():
         try:
-            before, text = _read(path)
+            before = _content(path)
+            after = changed(picture, None if before is None else decoded(before, path))
         except (DataError, FileError):
             skipped.append(picture.name)
             continue
-        told = picture.text if text is None else text
-        changed = listing.grammar.changed(told, change)
-        if changed.rstrip() != told.rstrip():
-            writes.append(Write(path, before, _as_file(changed)))
-    return Step(label, new_group(), writes), skipped
+        if after is not None:
+            writes.append(Write(path, before, _as_file(after)))
+    return writes, skipped
 
 
-def text_step(picture: Picture, text: str) -> Step:
-    """A step that writes a caption file anew.
-
-    Raises:
-        FileError: The old one cannot be read.
-    """
-    path = picture.caption_file
-    before = path.read_bytes() if path.is_file() else None
-    after = _as_file(text)
-    same = before is not None and before.rstrip() == after.rstrip()
-    changes = [] if same else [Write(path, before, after)]
-    return Step(f"Caption of {picture.name}", new_group(), changes)
+def _entry_changes(
+    listing: Listing, file: Path, pictures: Iterable[Picture], changed: _Changed
+) -> list[EntryTexts]:
+    """One change of a metadata file, or none. Raises DataError if it cannot be read."""
+    entries = dict(read_entries(file))
+    before: dict[str, Texts] = {}
+    after: dict[str, Texts] = {}
+    for picture in pictures:
+        entry, record = entries.get(picture.entry), picture.record
+        if entry is None or record is None:
+            continue  # it was removed meanwhile, or training would refuse it
+        text = changed(picture, entry_text(file, picture.entry, entry, record.subset) or None)
+        if text is not None:
+            before[picture.entry], after[picture.entry] = change_of(entry, text.strip(), listing.grammar)
+    return [EntryTexts(file, before, after)] if after else []
 
 
 def exclusion_step(pictures: Sequence[Picture], listing: Listing, excluded: bool) -> Step:
@@ -98,12 +138,14 @@ def _captions(folder: Path, extension: str) -> dict[str, list[Path]]:
     return found
 
 
-def _read(path: Path) -> tuple[bytes | None, str | None]:
-    """The bytes of a caption file and what they say; None if there is none."""
-    if not path.is_file():
-        return None, None
-    text = read_text(path)
-    return path.read_bytes(), text
+def _content(path: Path) -> bytes | None:
+    """The bytes of a file; None if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FileError("A caption cannot be read.", where=str(path), got=str(error)) from error
 
 
 def _as_file(text: str) -> bytes:

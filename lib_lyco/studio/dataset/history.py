@@ -18,6 +18,7 @@ from typing import Any
 
 from lib_lyco.errors import DataError, FileError
 from lib_lyco.files.replacing import replace_file
+from lib_lyco.studio.dataset.entries import EntryTexts
 
 _KEPT = 100
 """Steps."""
@@ -76,7 +77,7 @@ class Move:
             raise _failed(self.path, error) from error
 
 
-Change = Write | Move
+Change = Write | Move | EntryTexts
 
 
 @dataclass(frozen=True)
@@ -135,26 +136,33 @@ class History:
         for number in self._numbers()[:-_KEPT]:
             self._path(number).unlink(missing_ok=True)
 
-    def undo(self) -> None:
-        """Takes the last step back, with those of its group.
+    def undo(self) -> list[Change]:
+        """Takes the last step back, with those of its group: what was taken back.
 
         Raises:
             DataError: A file has been changed since by somebody else; nothing is touched then.
             FileError: A file cannot be written or moved; nothing is changed then.
         """
+        undone: list[Change] = []
         group = ""
         while (step := self._read(self._done)) and group in ("", step.group):
-            _make([change.reversed() for change in reversed(step.changes)], demanded=True)
+            changes = [change.reversed() for change in reversed(step.changes)]
+            _make(_undone(changes))
+            undone += changes
             self._to(self._done - 1)
             group = step.group
+        return undone
 
-    def redo(self) -> None:
+    def redo(self) -> list[Change]:
         """Makes the last step that was taken back again, with those of its group. Raises as `undo`."""
+        redone: list[Change] = []
         group = ""
         while (step := self._read(self._done + 1)) and group in ("", step.group):
-            _make(step.changes, demanded=True)
+            _make(_undone(step.changes))
+            redone += step.changes
             self._to(self._done + 1)
             group = step.group
+        return redone
 
     def _path(self, number: int) -> Path:
         return self._store / f"{number:06d}.json"
@@ -197,47 +205,53 @@ class History:
             return None  # there is no such step, or no whole one
 
 
-def _make(changes: Sequence[Change], demanded: bool = False) -> None:
-    """Makes changes, all or none; those that are made already count as made.
-
-    Args:
-        changes: In their order.
-        demanded: Whether each file must be as it was before or after the change.
-    """
+def _undone(changes: Sequence[Change]) -> list[Change]:
+    """The changes that are not made yet. Raises DataError where a file is neither as before nor after."""
     states = [change.state() for change in changes]
     for change, state in zip(changes, states, strict=True):
-        if state is None and demanded:
+        if state is None:
             raise DataError(
                 "A file has been changed meanwhile.",
                 where=str(change.path),
                 remedy="Nothing was taken back, so that the newer content stays.",
             )
-    wanted = [change for change, state in zip(changes, states, strict=True) if not state]
+    return [change for change, state in zip(changes, states, strict=True) if not state]
+
+
+def _make(changes: Sequence[Change]) -> None:
+    """Makes changes, all or none."""
     # each waits for the disk on its own, so many wait together; no two are about the same file
+    shares = [changes[first::_THREADS] for first in range(min(_THREADS, len(changes)))]
     with ThreadPoolExecutor(_THREADS) as pool:
-        errors = list(pool.map(_attempt, wanted))
-    error = next((one for one in errors if one is not None), None)
+        done = list(pool.map(_attempt, shares))
+    error = next((error for _, error in done if error is not None), None)
     if error is not None:
-        for change, failed in zip(wanted, errors, strict=True):
-            if failed is None:
-                # what could be written a moment ago and cannot now is told by the first error
-                _attempt(change.reversed())
+        for made, _ in done:
+            # what could be written a moment ago and cannot now is told by the first error
+            _attempt([change.reversed() for change in reversed(made)])
         raise error
 
 
-def _attempt(change: Change) -> FileError | None:
-    """Makes a change; the error if it cannot be made."""
-    try:
-        change.do()
-    except FileError as error:
-        return error
-    return None
+def _attempt(changes: Sequence[Change]) -> tuple[list[Change], FileError | None]:
+    """Makes changes up to one that cannot be made: those that are made, and its error."""
+    made: list[Change] = []
+    for change in changes:
+        try:
+            change.do()
+        except FileError as error:
+            return made, error
+        made.append(change)
+    return made, None
 
 
 def _to_json(folder: Path, change: Change) -> Mapping[str, Any]:
-    path = change.path.relative_to(folder).as_posix()
+    # a metadata file may lie elsewhere
+    path, root = str(change.path), os.path.join(folder, "")
+    path = path.removeprefix(root).replace(os.sep, "/")
     if isinstance(change, Move):
         return {"path": path, "to": change.to.relative_to(folder).as_posix()}
+    if isinstance(change, EntryTexts):
+        return {"path": path, "texts_before": change.before, "texts_after": change.after}
     return {"path": path, "before": _text(change.before), "after": _text(change.after)}
 
 
@@ -245,6 +259,8 @@ def _from_json(folder: Path, told: Mapping[str, Any]) -> Change:
     path = folder / told["path"]
     if "to" in told:
         return Move(path, folder / told["to"])
+    if "texts_after" in told:
+        return EntryTexts(path, told["texts_before"], told["texts_after"])
     return Write(path, _bytes(told["before"]), _bytes(told["after"]))
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lib_lyco.errors import DataError
 from lib_lyco.files.replacing import replace_file
-from lib_lyco.studio.dataset.listing import Picture
+from lib_lyco.studio.dataset.picture import Picture
 from lib_lyco.studio.dataset.thumbnails import png
 from lib_lyco.train.data.image import read_mask, read_picture
 from lib_lyco.train.data.mask import find_mask

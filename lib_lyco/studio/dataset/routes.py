@@ -1,13 +1,15 @@
 """The routes of the section Dataset, below `/lyco/train/dataset/`.
 
-A POST carries `folder` and `config` (the options that differ from their defaults), and mostly `names` of
-images as `list` gave them; a GET has `folder` and `name` in its address.
+A POST carries `folder`, `metadata_file` if captions are in one, and `config` (the options that differ from
+their defaults), and mostly `names` of images as `list` gave them; a GET has `folder` and `name` in its
+address. What `list` and its like answer has a `mark`. A page that sends it back is told only what is
+another since then: images with what has changed of them, and tags with other counts (`telling.tell`).
 
 | route | asks | answers |
 | --- | --- | --- |
-| POST `list` | | `folder images notes tags buckets undo redo` |
-| POST `edit` | `names action`, what it needs | `images` that changed, `skipped tags buckets undo redo` |
-| POST `undo`, `redo`, `exclude` | `names excluded` | as `list` |
+| POST `list` | `mark`, or `first`: how many | `mark folder metadata_file images tags buckets ...` |
+| POST `edit` | `mark names action`, what it needs | the same, and `skipped` |
+| POST `undo`, `redo`, `exclude` | `mark names excluded` | the same |
 | POST `masks` | `names` | `mask_folder made kept` |
 | POST `duplicates`, `tag` | `names tagger wish` | a job |
 | GET `job`, POST `job/stop` | | `job`: null, or `id kind total done state problem notes result` |
@@ -18,7 +20,7 @@ images as `list` gave them; a GET has `folder` and `name` in its address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,11 +29,10 @@ from lib_lyco.studio.dataset.actions import edit_of
 from lib_lyco.studio.dataset.body import names_of, text_of, wish_of
 from lib_lyco.studio.dataset.desk import DatasetDesk, View
 from lib_lyco.studio.dataset.job import Job
-from lib_lyco.studio.dataset.listing import content_key, view_config
 from lib_lyco.studio.dataset.masks import read_own_mask
+from lib_lyco.studio.dataset.reader import content_key
 from lib_lyco.studio.dataset.tagger import Taggers
 from lib_lyco.studio.dataset.tags import Grammar
-from lib_lyco.studio.dataset.telling import listing_json, picture_json, state_json
 from lib_lyco.studio.dataset.thumbnails import LARGE, MEDIA_TYPE, mask_overlay, small_picture
 from lib_lyco.studio.dataset.upload import receive, safe_name
 from lib_lyco.studio.rights import Rights
@@ -70,36 +71,37 @@ class _Answers:
         self._desk = desk
 
     def list(self, ask: Ask) -> Mapping[str, Any]:
-        return self._whole(self._view(ask))
+        view, most = self._view(ask), ask.body.get("first")
+        if isinstance(most, int) and not isinstance(most, bool):
+            return self._desk.tell_first(view, most)
+        self._desk.listing(view)
+        return self._told(ask, view)
 
     def edit(self, ask: Ask) -> Mapping[str, Any]:
         view, names, action = self._view(ask), names_of(ask.body), text_of(ask.body, "action")
+        skipped: Sequence[str] = ()
         if action == "caption":
-            edited = self._desk.write(view, names[0], text_of(ask.body, "text"))
+            self._desk.write(view, names[0], text_of(ask.body, "text"))
         else:
-            config = view_config(view.folder, view.values)
+            config = view.config
             change, label = edit_of(action, ask.body, Grammar.of(config), config.keep_tokens)
-            edited = self._desk.change(view, names, change, label)
-        return {
-            "images": [picture_json(picture) for picture in edited.pictures],
-            "skipped": [*edited.skipped],
-            **state_json(edited.listing, self._desk.history(view)),
-        }
+            skipped = self._desk.change(view, names, change, label)
+        return {**self._told(ask, view), "skipped": [*skipped]}
 
     def undo(self, ask: Ask) -> Mapping[str, Any]:
         view = self._view(ask)
         self._desk.undo(view)
-        return self._whole(view)
+        return self._told(ask, view)
 
     def redo(self, ask: Ask) -> Mapping[str, Any]:
         view = self._view(ask)
         self._desk.redo(view)
-        return self._whole(view)
+        return self._told(ask, view)
 
     def exclude(self, ask: Ask) -> Mapping[str, Any]:
         view = self._view(ask)
         self._desk.exclude(view, names_of(ask.body), ask.body.get("excluded") is True)
-        return self._whole(view)
+        return self._told(ask, view)
 
     def masks(self, ask: Ask) -> Mapping[str, Any]:
         folder, made, kept = self._desk.make_masks(self._view(ask), names_of(ask.body))
@@ -182,10 +184,11 @@ class _Answers:
         values = ask.body.get("config", {})
         if not isinstance(values, dict):
             raise ConfigError("config cannot be this", got=repr(values)[:80], expected="an object")
-        return self._desk.view(text_of(ask.body, "folder"), cast(dict[str, Any], values))
+        folder, file = text_of(ask.body, "folder"), text_of(ask.body, "metadata_file")
+        return self._desk.view(folder, cast(dict[str, Any], values), file)
 
-    def _whole(self, view: View) -> Mapping[str, Any]:
-        return listing_json(self._desk.listing(view), self._desk.history(view))
+    def _told(self, ask: Ask, view: View) -> Mapping[str, Any]:
+        return self._desk.tell(view, text_of(ask.body, "mark"))
 
     def _image(self, ask: Ask) -> Path:
         """The image that an address means: one below its folder and with an image's extension.

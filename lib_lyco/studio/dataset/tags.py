@@ -100,7 +100,6 @@ def led_by(tags: Sequence[str], triggers: Sequence[str]) -> list[str]:
     return [*dict.fromkeys(triggers), *removed(tags, triggers)]
 
 
-def frequencies(captions: Iterable[Iterable[str]]) -> list[tuple[str, int]]:
-    """How many captions each tag is in: the most frequent first, equal ones by the alphabet."""
-    counts = Counter(tag for tags in captions for tag in set(tags))
+def ordered(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Tags with how many captions each is in: the most frequent first, equal ones by the alphabet."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

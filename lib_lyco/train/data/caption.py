@@ -12,13 +12,8 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GUESSES = ("cp932", "gb18030", "cp1252")
 
 
-def read_caption(path: Path, all_lines: bool = False) -> str:
-    """The first line of a caption file, or all but empty ones.
-
-    Raises:
-        DataError: The file cannot be read or is in another encoding.
-    """
-    text = read_text(path)
+def caption_in(text: str, all_lines: bool = False) -> str:
+    """The first line of a text, or all but empty ones."""
     if not text.strip():
         return ""
     lines = [line.strip() for line in text.splitlines()]
@@ -35,6 +30,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError("A caption file cannot be read.", where=str(path), got=str(error)) from error
+    return decoded(raw, path)
+
+
+def decoded(raw: bytes, path: Path) -> str:
+    """The text that a caption file's bytes are. Raises DataError as `read_text`."""
     try:
         text = raw.decode("utf-16" if raw.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,8 +17,14 @@ from pathlib import Path
 
 from lib_lyco.errors import DataError
 from lib_lyco.train.data.caption import EXTENSIONS as CAPTION_EXTENSIONS
-from lib_lyco.train.data.caption import read_caption
-from lib_lyco.train.data.header import EXTENSIONS, missing_plugins, read_header, readable_extensions
+from lib_lyco.train.data.caption import caption_in, read_text
+from lib_lyco.train.data.header import (
+    EXTENSIONS,
+    ImageHeader,
+    missing_plugins,
+    read_header,
+    readable_extensions,
+)
 from lib_lyco.train.data.record import CaptionSource, ImageRecord, Scan, Subset
 from lib_lyco.train.options.subset import SubsetOptions
 
@@ -180,13 +186,19 @@ def read_record(listed: ListedFolder, name: str, caption_file: str | None) -> Im
     Raises:
         DataError: One of them is unreadable.
     """
-    path, options = listed.path / name, listed.options
-    header = read_header(path)
-    source: CaptionSource = "file" if caption_file else "folder" if options.class_tokens else "none"
-    caption = options.class_tokens
-    if caption_file:
-        caption = read_caption(listed.path / caption_file, options.enable_wildcard)
-    return ImageRecord(path, header.size, caption, source, listed.path.name, options, header.transparent)
+    header = read_header(listed.path / name)
+    return make_record(
+        listed, name, header, read_text(listed.path / caption_file) if caption_file else None
+    )
+
+
+def make_record(listed: ListedFolder, name: str, header: ImageHeader, text: str | None) -> ImageRecord:
+    """The record of an image with this header and this text in its caption file; None: it has none."""
+    options = listed.options
+    source: CaptionSource = "file" if text is not None else "folder" if options.class_tokens else "none"
+    caption = options.class_tokens if text is None else caption_in(text, options.enable_wildcard)
+    path, folder = listed.path / name, listed.path.name
+    return ImageRecord(path, header.size, caption, source, folder, options, header.transparent)
 
 
 def _caption_name(image: str, names: Mapping[str, str], extension: str) -> str | None:

@@ -31,11 +31,11 @@ def scan_metadata_file(path: Path, options: SubsetOptions) -> Scan:
     Raises:
         DataError: The file is no such file, or an image that it names is missing or unreadable.
     """
-    finder = _Finder(Path(options.images) if options.images else None)
+    finder = ImageFinder(Path(options.images) if options.images else None)
     records: list[ImageRecord] = []
     missing: list[str] = []
     seen: dict[Path, str] = {}
-    for key, entry in _entries(path):
+    for key, entry in read_entries(path):
         image = finder.find(key, str(path))
         if image is None:
             missing.append(key)
@@ -43,7 +43,7 @@ def scan_metadata_file(path: Path, options: SubsetOptions) -> Scan:
         if image in seen:
             raise _wrong(path, f"{seen[image]!r} and {key!r}, which are one image", "each image once")
         seen[image] = key
-        caption = _text(path, key, entry, options)
+        caption = entry_text(path, key, entry, options)
         header = read_header(image)
         source = "metadata" if caption else "folder" if options.class_tokens else "none"
         text = caption or options.class_tokens
@@ -65,7 +65,7 @@ def scan_metadata_file(path: Path, options: SubsetOptions) -> Scan:
     return Scan((Subset(path, options, tuple(records)),), notes if unused else ())
 
 
-class _Finder:
+class ImageFinder:
     """Finds the image file that a key means."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -121,8 +121,12 @@ class _Finder:
         return self._stems[folder]
 
 
-def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Key and entry of each image."""
+def read_entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Key and entry of each image.
+
+    Raises:
+        DataError: The file cannot be read, or is no such file.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -159,8 +163,12 @@ def _object(path: Path, name: str, value: Any) -> Mapping[str, Any]:
     return cast(dict[str, Any], value)
 
 
-def _text(path: Path, key: str, entry: Mapping[str, Any], options: SubsetOptions) -> str:
-    """Caption, separator and tags; with wildcards, the tags after every line of the caption."""
+def entry_text(path: Path, key: str, entry: Mapping[str, Any], options: SubsetOptions) -> str:
+    """Caption, separator and tags; with wildcards, the tags after every line of the caption.
+
+    Raises:
+        DataError: One of them is no text.
+    """
     values = {name: entry.get(name) or "" for name in ("caption", "tags")}
     for name, value in values.items():
         if not isinstance(value, str):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from lib_lyco.studio.dataset.listing import Listing, Memory, read_listing, view_config
+from lib_lyco.studio.dataset.listing import Listing, read_listing, view_config
+from lib_lyco.studio.dataset.reader import Memory
 
 
 def put_image(path: Path, size: tuple[int, int] = (40, 30), colour: str = "red", mode: str = "RGB") -> Path:

@@ -10,7 +10,7 @@ from lib_lyco.errors import DataError, FileError
 from lib_lyco.studio.dataset import history as history_module
 from lib_lyco.studio.dataset.actions import edit_of
 from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
-from lib_lyco.studio.dataset.history import History, Step, Write
+from lib_lyco.studio.dataset.history import History, Write
 from lib_lyco.studio.dataset.tags import Grammar
 from lib_lyco.train.data.folder import scan_folder
 from lib_lyco.train.options.subset import SubsetOptions
@@ -136,8 +136,7 @@ def test_a_step_that_was_cut_off_is_mended_by_undo(folder: Path, tmp_path: Path)
 def test_steps_of_one_group_go_together(folder: Path, tmp_path: Path) -> None:
     before, history = snapshot(folder), History(folder, tmp_path / "store")
     for name in ("utf8.png", "bom.png", "none.png"):
-        made = text_step(listing_of(folder).pictures[name], "new")
-        history.do(Step("Captions by x", "group", made.changes))
+        history.do(text_step(listing_of(folder), {name: "new"}, "Captions by x", "group"))
     assert captions(folder)["none.png"] == "new"
     history.undo()
     assert snapshot(folder) == before

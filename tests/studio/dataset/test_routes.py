@@ -46,18 +46,41 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "allowed" / "set"
 
 
-def test_an_edit_answers_what_has_changed(call: Call, folder: Path) -> None:
-    listed = call("list", folder=str(folder), config={})
-    assert [image["tags"] for image in listed["images"]] == [["one", "two"]]
-    assert listed["tags"] == [("one", 1), ("two", 1)]
-    edited = call("edit", folder=str(folder), config={}, names=["a.png"], action="add", tags=["three"])
-    assert [image["tags"] for image in edited["images"]] == [["one", "two", "three"]]
-    assert edited["undo"] == "Add tags: three"
-    whole = call("list", folder=str(folder), config={})
-    assert whole["images"] == edited["images"]
-    undone = call("undo", folder=str(folder), config={})
-    assert undone["images"] == listed["images"]
+def test_a_page_is_told_what_it_does_not_know(call: Call, folder: Path) -> None:
+    for name in ("b", "excluded/c"):
+        put_text(put_image(folder / f"{name}.png").with_suffix(".txt"), "one")
+    about = {"folder": str(folder), "config": {}}
+    listed = call("list", **about)
+    assert [image["tags"] for image in listed["images"]] == [["one", "two"], ["one"], ["one"]]
+    assert listed["tags"] == [("one", 2), ("two", 1)]
+    edited = call("edit", **about, mark=listed["mark"], names=["a.png"], action="add", tags=["three"])
+    assert edited["since"] == listed["mark"]
+    assert edited["images"] == [
+        {"name": "a.png", "tags": ["one", "two", "three"], "text": "one, two, three"}
+    ]
+    assert (edited["tags"], edited["undo"]) == ([("three", 1)], "Add tags: three")
+    assert "names" not in edited
+    left = call("exclude", **about, mark=edited["mark"], names=["a.png"], excluded=True)
+    assert left["names"] == ["b.png", "excluded/a.png", "excluded/c.png"]
+    assert [(image["name"], image["excluded"]) for image in left["images"]] == [("excluded/a.png", True)]
+    assert sorted(left["tags"]) == [("one", 1), ("three", 0), ("two", 0)]
+    undone = call("undo", **about, mark=left["mark"])
+    assert undone["names"] == ["a.png", "b.png", "excluded/c.png"]
+    undone = call("undo", **about, mark=undone["mark"])
+    assert undone["images"] == [{"name": "a.png", "tags": ["one", "two"], "text": "one, two"}]
     assert (undone["undo"], undone["redo"]) == ("", "Add tags: three")
+    assert call("list", **about, mark=undone["mark"])["images"] == []
+    whole = call("list", **about)["images"]
+    assert [{**image, "key": ""} for image in whole] == [{**image, "key": ""} for image in listed["images"]]
+    assert "since" not in call("redo", **about, mark=edited["mark"])
+
+
+def test_the_first_images_are_told_before_the_rest(call: Call, folder: Path) -> None:
+    put_image(folder / "b.png")
+    first = call("list", folder=str(folder), config={}, first=1)
+    assert [image["name"] for image in first["images"]] == ["a.png"]
+    whole = call("list", folder=str(folder), config={}, mark=first["mark"])
+    assert [image["name"] for image in whole["images"]] == ["a.png", "b.png"]
 
 
 def test_what_somebody_else_wrote_meanwhile_is_changed_and_not_lost(call: Call, folder: Path) -> None:

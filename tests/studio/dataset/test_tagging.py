@@ -16,7 +16,6 @@ from lib_lyco.studio.dataset.history import History
 from lib_lyco.studio.dataset.job import Job, Jobs
 from lib_lyco.studio.dataset.tagger import Guess, Look, Mode, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
-from lib_lyco.studio.dataset.tags import Grammar
 from lib_lyco.studio.dataset.wd14 import Wd14Tagger, find_wd14, prepared, read_tags
 from tests.studio.dataset.onnx_model import put_model, put_tags
 from tests.studio.dataset.pictures import listing_of, put_image, put_text
@@ -87,7 +86,7 @@ def test_captions_end_in_the_files_and_go_back_together(
     put_image(folder / "b.png", colour="blue")
     put_image(folder / "c.png", colour="gray")
     history, tagger, job = History(folder, tmp_path / "store"), FakeTagger(), Job("captions", 3)
-    captions = Captions(Wish(mode, trigger=("sks",)), Grammar(), history.do)
+    captions = Captions(Wish(mode, trigger=("sks",)), listing_of(folder), history.do)
     result = tag_pictures(job, tagger, list(listing_of(folder).used), captions)
     texts = [listing_of(folder).pictures[name].text for name in ("a.png", "b.png", "c.png")]
     assert texts == [*wanted, "cat"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from lib_lyco.errors import ConfigError
 from lib_lyco.studio.dataset.actions import edit_of
-from lib_lyco.studio.dataset.tags import Grammar, frequencies
+from lib_lyco.studio.dataset.tags import Grammar, ordered
 
 PLAIN = Grammar()
 
@@ -58,6 +60,5 @@ def test_brackets_stay_together_where_they_weigh() -> None:
     assert Grammar(separator="|").join(["a", "b"]) == "a| b"
 
 
-def test_frequencies_by_hand() -> None:
-    captions = [["cat", "hat", "cat"], ["cat"], ["sky", "hat"], []]
-    assert frequencies(captions) == [("cat", 2), ("hat", 2), ("sky", 1)]
+def test_the_most_frequent_comes_first() -> None:
+    assert ordered(Counter({"sky": 1, "hat": 2, "cat": 2})) == [("cat", 2), ("hat", 2), ("sky", 1)]

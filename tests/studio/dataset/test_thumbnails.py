@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lib_lyco.errors import DataError
-from lib_lyco.studio.dataset.listing import content_key
 from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks, read_own_mask
+from lib_lyco.studio.dataset.reader import content_key
 from lib_lyco.studio.dataset.thumbnails import Thumbnails, mask_overlay
 from tests.studio.dataset.pictures import listing_of, put_image
 
