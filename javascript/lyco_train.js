@@ -116,12 +116,20 @@ lyco.TrainShell = class {
             one.tab.setAttribute("aria-selected", one === place);
             one.tab.tabIndex = one === place ? 0 : -1;
         }
+        this.reveal(place.tab);
         lyco.remember("train-section", id);
         if (!place.isBuilt) {
             place.isBuilt = true;
             place.view = place.section.build(place.panel, this.desk) ?? null;
         }
         place.view?.show?.(option);
+    }
+
+    /** Brings a tab into the row; on a phone not all of them are in it. The page itself stays where it is. */
+    reveal(tab) {
+        const [row, box] = [this.tabs.getBoundingClientRect(), tab.getBoundingClientRect()];
+        const beyond = Math.max(0, box.right - row.right) || Math.min(0, box.left - row.left);
+        this.tabs.scrollLeft += beyond && beyond + Math.sign(beyond) * 24;
     }
 
     /** Arrow keys go from tab to tab, as in every tablist. */

@@ -81,13 +81,19 @@ lyco.BestFile = class {
         const {files, job, verdict} = this.found;
         this.form.hidden = this.isBusy || !files.length || Boolean(verdict?.kept);
         this.hint.textContent = files.length ? lyco.say("Files of this run: {count}.", {count: files.length}) : lyco.say("None of this run's files is there any more.");
-        this.phase.textContent = this.isBusy ? `${lyco.stateText(job.state)}: ${job.phase}` : job?.state === "failed" ? "" : this.told(verdict);
+        this.phase.textContent = this.isBusy ? this.progress(job) : job?.state === "failed" ? "" : this.told(verdict);
         this.problem.textContent = job && ["failed", "interrupted"].includes(job.state) ? lyco.sayMade(job.message) : (verdict?.problems ?? []).map(lyco.sayMade).join(" ");
         this.bar.hidden = !this.isBusy || !job.total;
         this.bar.max = job?.total || 1;
         this.bar.value = job?.step ?? 0;
         this.stop.hidden = !this.isBusy;
         this.drawGrid(verdict);
+    }
+
+    /** How far it is, and how long it will take. */
+    progress(job) {
+        const left = job.eta === null ? "" : lyco.say("Time left: {time}.", {time: lyco.timeText(job.eta)});
+        return [lyco.stateText(job.state), [lyco.sayMade(job.phase), left].filter(Boolean).join(" ")].filter(Boolean).join(lyco.say(": "));
     }
 
     /** What the comparison says. */

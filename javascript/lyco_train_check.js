@@ -50,7 +50,7 @@ lyco.TrainCheck = class {
     }
 
     async confirm(problem) {
-        this.form.set(problem.confirm, true);
+        this.form.options.set(problem.confirm, true);
         await this.run();
     }
 
@@ -133,6 +133,7 @@ lyco.TrainFoot = class {
         const errors = told.remarks.filter((one) => one.severity === "error");
         const first = errors[0] ? lyco.sayMade(errors[0].text) : "";
         this.sentence.textContent = told.parts.map(lyco.sayMade).join(lyco.say(", ")) || first;
+        this.sentence.classList.toggle("lyco-problem", !told.parts.length && errors.length > 0);
         const count = told.remarks.length;
         this.count.hidden = count === 0;
         this.count.textContent = errors.length ? lyco.say("{count} to mend", {count: errors.length}) : lyco.say("{count} to know", {count});

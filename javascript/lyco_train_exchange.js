@@ -74,7 +74,7 @@ lyco.openImport = function(form) {
             form.choose("advanced");
             const count = Object.keys(told.config).length;
             said.textContent = told.problem ? lyco.sayMade(told.problem) : lyco.say("{count} options are set.", {count});
-            notes.replaceChildren(...told.notes.map((note) => lyco.make("li", {}, lyco.make("code", {}, note.flag), " ", lyco.sayMade(note.text))));
+            notes.replaceChildren(...told.notes.map((note) => lyco.make("li", {}, lyco.make("code", {}, note.flag), lyco.say(": "), lyco.sayMade(note.text))));
             if (!told.problem && !told.notes.some((note) => note.kind === "attention")) {
                 done.focus();
             }
@@ -129,7 +129,7 @@ lyco.openExport = function(form) {
     draw();
 };
 
-/** Sample prompts, one a line; they may be changed while a run goes. */
+/** Sample prompts, one a line; a run takes a copy of them with it into the queue. */
 lyco.openPrompts = async function(form) {
     const {options} = form;
     const path = options.value("sample_prompts");

@@ -148,17 +148,22 @@ lyco.RunList = class {
     async drawDifference() {
         const {current, past} = this.desk.status;
         const [a, b] = [current, ...past].filter((run) => this.chosen.has(run?.id));
-        const {rows} = await lyco.askTrain("difference", {a: a.id, b: b.id});
+        const {rows, titles} = await lyco.askTrain("difference", {a: a.id, b: b.id});
         const table = lyco.make("table", {}, lyco.make("caption", {}, lyco.say("Differences between {a} and {b}", {a: a.name, b: b.name})),
             lyco.make("thead", {}, lyco.make("tr", {}, ...[lyco.say("Option"), a.name, b.name].map((text) => lyco.make("th", {"scope": "col"}, text)))),
-            lyco.make("tbody", {}, ...rows.map(([option, ...values]) => lyco.make("tr", {}, lyco.make("th", {"scope": "row"}, option),
+            lyco.make("tbody", {}, ...rows.map(([option, ...values]) => lyco.make("tr", {}, lyco.make("th", {"scope": "row"}, lyco.say(titles[option] ?? option)),
                 ...values.map((value) => lyco.make("td", {}, lyco.valueText(value)))))));
         this.difference.replaceChildren(rows.length ? table : lyco.make("p", {}, lyco.say("Their settings are the same.")));
     }
 };
 
 /** An option's value as text. */
-lyco.valueText = (value) => value === "" || value === null ? "–" : Array.isArray(value) ? value.join(", ") || "–" : String(value);
+lyco.valueText = function(value) {
+    if (typeof value === "boolean") {
+        return value ? lyco.say("yes") : lyco.say("no");
+    }
+    return value === "" || value === null ? "–" : Array.isArray(value) ? value.join(", ") || "–" : String(value);
+};
 
 /** A run without what changes at each step but is not shown in the list. */
 lyco.withoutPace = (part) => JSON.stringify(part, (key, value) => ["eta", "loss", "phase"].includes(key) ? undefined : value);

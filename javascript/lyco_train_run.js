@@ -25,9 +25,10 @@ lyco.RunCard = class {
         this.facts = lyco.make("dl", {"class": "lyco-train-facts"});
         this.actions = lyco.make("div", {"class": "lyco-train-actions"});
         this.messages = lyco.make("ol", {"class": "lyco-train-messages", "aria-label": lyco.say("Messages")});
+        this.messagesTitle = lyco.make("h4", {}, lyco.say("Messages"));
         this.card = lyco.make("article", {"class": "lyco-train-card", "hidden": true, "aria-label": lyco.say("Run")},
             lyco.make("header", {}, this.title), this.phase, this.problem, this.bar, this.facts, this.actions, this.plot.element,
-            lyco.make("h4", {}, lyco.say("Messages")), this.messages);
+            this.messagesTitle, this.messages);
         this.empty = lyco.make("p", {"class": "lyco-train-hint"}, lyco.say("There is no run yet."));
         this.unread = lyco.make("p", {"class": "lyco-problem", "role": "alert"});
         this.root.append(this.chooser, this.unread, this.empty, this.card);
@@ -141,9 +142,12 @@ lyco.RunCard = class {
             [lyco.say("Memory"), memory && lyco.say("{used} of {total}", {used: lyco.sizeText(memory.used), total: lyco.sizeText(memory.total)})],
             [lyco.say("Loss"), run.loss === null ? null : lyco.shortNumber(run.loss)],
             [lyco.say("Smoothed loss"), run.average_loss === null ? null : lyco.shortNumber(run.average_loss)],
-            [lyco.say("Base model"), run.base],
+            ...lyco.measuredFacts(run.result ?? {}),
+            [lyco.say("Base model"), run.base, true],
         ];
-        this.facts.replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => lyco.make("div", {}, lyco.make("dt", {}, name), lyco.make("dd", {}, value))));
+        this.facts.replaceChildren(...facts.filter(([, value]) => value).map(([name, value, isWide = false]) => lyco.make(
+            "div", {"data-wide": isWide}, lyco.make("dt", {}, name), lyco.make("dd", {}, value),
+        )));
     }
 
     drawActions() {
@@ -183,6 +187,7 @@ lyco.RunCard = class {
     }
 
     drawMessages() {
+        this.messagesTitle.hidden = !this.run.messages.length;
         const last = this.run.messages.slice(-50).reverse();
         const shown = `${this.run.id} ${this.run.messages.length} ${last[0]?.time}`;
         if (shown !== this.shownMessages) {
@@ -191,6 +196,20 @@ lyco.RunCard = class {
                 lyco.make("time", {}, new Date(line.time * 1000).toLocaleTimeString()), " ", lyco.sayMade(line.text))));
         }
     }
+};
+
+/** What a rehearsal has measured, as facts of the card. */
+lyco.measuredFacts = function(result) {
+    if (!result.steps) {
+        return [];
+    }
+    const whole = lyco.say("{steps} steps, about {time}", {steps: result.steps, time: lyco.timeText(result.seconds)});
+    return [
+        [lyco.say("The whole run"), whole, true],
+        [lyco.say("Memory at most"), result.peak_bytes === null ? null : lyco.sizeText(result.peak_bytes)],
+        [lyco.say("Measured on"), lyco.say("{size}, {count} in a step", {size: result.bucket.join(" × "), count: result.batch_size}), true],
+        [lyco.say("Needed for lack of memory"), result.changes.map(lyco.sayMade).join(lyco.say(", ")), true],
+    ];
 };
 
 /** What can be done with a run as it stands: words, what to do, attributes. What it returns is said until it is done. */

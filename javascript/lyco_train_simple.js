@@ -21,11 +21,12 @@ lyco.TrainSimple = class {
         const upload = lyco.make("button", {"type": "button", "onclick": () => form.desk.open("dataset")}, lyco.say("Upload or edit pictures…"));
         this.controls.folder.line.append(upload);
         this.problem = lyco.make("p", {"class": "lyco-problem", "role": "alert"});
+        this.note = lyco.make("p", {"class": "lyco-train-note", "role": "status"});
         this.changes = lyco.make("p", {class: "lyco-train-note"});
         this.reasons = lyco.make("table", {class: "lyco-table lyco-train-reasons"});
         const why = lyco.make("details", {class: "lyco-train-why"}, lyco.make("summary", {}, lyco.say("What that sets, and why")), this.reasons);
         const fields = lyco.make("div", {class: "lyco-train-questions"}, ...Object.values(this.controls).map((one) => one.element));
-        this.root = lyco.make("div", {class: "lyco-train-simple"}, fields, this.problem, this.changes, why);
+        this.root = lyco.make("div", {class: "lyco-train-simple"}, fields, this.problem, this.note, this.changes, why);
     }
 
     field(name, title, control, help) {
@@ -92,6 +93,7 @@ lyco.TrainSimple = class {
             return;
         }
         this.problem.textContent = told.problem ? lyco.sayMade(told.problem) : "";
+        this.note.textContent = lyco.sayMade(told.note);
         this.reasons.replaceChildren(...told.reasons.map((one) => this.reason(one)));
         this.form.options.rebase("Simple", told.config);
     }

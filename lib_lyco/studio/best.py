@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -81,8 +82,11 @@ def judge_run(store: Store, run: LiveRun, place: Place) -> None:
     """
     steps = judged(make_wish(store, run.record.of), place.model, place.draw)
     with closing(steps):
+        seconds, total = 0.0, 0
         for told in _in_turns(steps, run, place):
-            run.change(state="training", step=told.done, total=told.total, phase=told.what)
+            seconds, total = seconds + run.turn_seconds if told.total == total else 0.0, told.total
+            eta = seconds / told.done * (total - told.done) if seconds else None
+            run.change(state="training", step=told.done, total=total, phase=told.what, eta=eta)
             if told.verdict and told.done == told.total:
                 for problem in told.verdict.problems:
                     run.say("warning", problem)
@@ -96,7 +100,9 @@ def _in_turns(steps: Iterator[Judged], run: LiveRun, place: Place) -> Iterator[J
             if run.control.standing().pause:
                 run.change(state="paused", phase="Paused.")
                 run.control.wait(1.0)
+            began = time.perf_counter()
             told = next(steps, None)
+            run.turn_seconds = time.perf_counter() - began
         if told is None:
             return
         yield told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lib_lyco.files.replacing import replace_file
 from lib_lyco.naming.layer import Family
 from lib_lyco.studio.check import Case, check_run, refused
 from lib_lyco.studio.exchange import changed, export_text, import_text, plain
+from lib_lyco.studio.families import Families
 from lib_lyco.studio.form import describe_form, group_of, is_installed
 from lib_lyco.studio.outlook import Outlook, look_ahead
 from lib_lyco.studio.presets import PERSONAL, Preset, Presets
@@ -28,6 +29,10 @@ from lib_lyco.web.route import Ask, Route
 
 _PREFIX = "/lyco/train"
 _PROMPT_FILES = (".txt", ".toml", ".json")
+_UNKNOWN = (
+    "Of which kind the base model is cannot be told from its file: these are values for SD1. "
+    "For another kind take one of the presets."
+)
 _NO_NAME = re.compile(r'[/\\:*?"<>|\x00-\x1f]+')
 
 
@@ -55,6 +60,7 @@ class FormRoutes:
         self._data = data
         self._output = output
         self._presets = Presets(data / "presets")
+        self._families = Families()
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def routes(self) -> list[Route]:
@@ -117,6 +123,7 @@ class FormRoutes:
             "config": changed(make_config(values)),
             "reasons": [_reason(one) for one in choices],
             "problem": problem,
+            "note": "" if base and base.family else _UNKNOWN,
         }
 
     def plan(self, ask: Ask) -> Mapping[str, Any]:
@@ -208,7 +215,10 @@ class FormRoutes:
 
     def _base(self, name: str) -> Base | None:
         found = next((one for one in self._provider.bases() if one.name == name), None)
-        return found or (Base(name, name, None, Path(name)) if Path(name).is_file() else None)
+        if found is None and not Path(name).is_file():
+            return None
+        base = found or Base(name, name, None, Path(name))
+        return replace(base, family=self._families.find(base))
 
     def _seen(self, folder: str, trigger: str) -> tuple[Seen, str]:
         """What there is in the folder, and why nothing is."""

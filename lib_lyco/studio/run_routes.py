@@ -6,6 +6,7 @@ All addresses are below `/lyco/train/`; errors are told as `{"detail", "field"}`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from lib_lyco.studio.report import report
 from lib_lyco.studio.rights import Rights
 from lib_lyco.studio.runs import Runs
 from lib_lyco.studio.samples import Samples
+from lib_lyco.studio.titles import TITLES
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.option import declarations
 from lib_lyco.web.route import Ask, Content, Route
@@ -138,9 +140,10 @@ class RunRoutes:
     def difference(self, ask: Ask) -> dict[str, Any]:
         """The options in which two runs differ."""
         store = self._runs.store
-        first, second = (settings(store.config(ask.given.get(name, ""))) for name in ("a", "b"))
+        first, second = (_compared(store.config(ask.given.get(name, ""))) for name in ("a", "b"))
         return {
-            "rows": [[name, first[name], second[name]] for name in first if first[name] != second[name]]
+            "rows": [[name, first[name], second[name]] for name in first if first[name] != second[name]],
+            "titles": {name: title for group in TITLES.values() for name, title in group.items()},
         }
 
     def _record(self, ask: Ask) -> Record:
@@ -161,6 +164,14 @@ def settings(config: TrainConfig) -> dict[str, Any]:
     """Every option's value, as JSON has it."""
     values = ((one.name, getattr(config, one.name)) for one in declarations(TrainConfig))
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+
+def _compared(config: TrainConfig) -> dict[str, Any]:
+    """The same, with the sample prompts themselves: each run has a file of its own."""
+    told = settings(config)
+    with suppress(OSError, UnicodeDecodeError):
+        told["sample_prompts"] = Path(config.sample_prompts).read_text(encoding="utf-8-sig").strip()
+    return told
 
 
 def _object(ask: Ask, name: str) -> Mapping[str, Any]:

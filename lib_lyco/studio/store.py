@@ -59,9 +59,24 @@ class Store:
             raise FileError(
                 "The run cannot be kept", where=str(place), got=str(error), expected="a folder to write in"
             ) from error
-        replace_file(place / _CONFIG, dump_config(config).encode())
+        replace_file(place / _CONFIG, dump_config(self._with_own_prompts(config, place)).encode())
         self.write(record)
         return record
+
+    def _with_own_prompts(self, config: TrainConfig, place: Path) -> TrainConfig:
+        """The options with a copy of the sample prompts that the tab wrote: its next ones of that name are
+        those of other runs."""
+        prompts = Path(config.sample_prompts)
+        if not config.sample_prompts or not prompts.is_relative_to(self.folder.parent):
+            return config
+        own = place / f"prompts{prompts.suffix}"
+        try:
+            replace_file(own, prompts.read_bytes())
+        except OSError as error:
+            raise FileError(
+                "The sample prompts cannot be read.", where=str(prompts), got=str(error)
+            ) from error
+        return config.replaced(sample_prompts=str(own))
 
     def write(self, record: Record) -> None:
         """Keeps how a run stands.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lib_lyco.demo.madeup import Known, write_checkpoint
 from lib_lyco.errors import LycoError, UnsafeFileError
 from lib_lyco.studio.form_routes import form_routes
 from lib_lyco.studio.rights import Rights
@@ -88,6 +89,22 @@ def test_seven_answers_make_a_config(tmp_path: Path, images: Path) -> None:
     assert prompts.parent == server.data / "prompts"
     assert prompts.read_text(encoding="utf-8") == "a/b, hat --w 64"
     assert told["problem"] == ""
+
+
+@pytest.mark.parametrize(("family", "side"), [("sd1", None), ("sd2", [768, 768]), ("sdxl", [1024, 1024])])
+def test_values_are_for_the_base_model_that_is_in_the_file(
+    tmp_path: Path, images: Path, family: Known, side: list[int] | None
+) -> None:
+    base = str(write_checkpoint(tmp_path / "base.safetensors", family))
+    told = Server(tmp_path).post("simple", **{**ANSWERS, "base": base}, folder=str(images))
+    assert told["config"].get("resolution") == side and told["note"] == ""
+
+
+def test_a_base_model_of_an_unknown_kind_is_said_to_be_one(tmp_path: Path, images: Path) -> None:
+    base = tmp_path / "base.ckpt"
+    base.write_bytes(b"something")
+    told = Server(tmp_path).post("simple", **{**ANSWERS, "base": str(base)}, folder=str(images))
+    assert "cannot be told" in told["note"]
 
 
 def test_a_folder_that_is_not_there_is_told_and_the_form_goes_on(tmp_path: Path) -> None:

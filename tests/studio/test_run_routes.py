@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lyco.errors import ConfigError, FileError, UnsafeFileError
+from lib_lyco.studio.live_run import LiveRun
 from lib_lyco.studio.rights import Rights
 from lib_lyco.studio.run_routes import RunRoutes
 from lib_lyco.studio.runs import Runs
@@ -86,6 +87,47 @@ def test_two_runs_differ_in_what_is_told(page: Page, runs: Runs, make_config: Ma
     second = runs.submit(make_config(rank=5, name="two")).id
     rows = page.get("difference", a=first, b=second)["rows"]
     assert rows == [["rank", 3, 5], ["name", "one", "two"]]
+
+
+def test_each_of_two_runs_of_a_name_keeps_its_own_prompts(
+    page: Page, runs: Runs, make_config: Make, gate: Gate, tmp_path: Path
+) -> None:
+    gate.at(0)
+    ids: list[str] = []
+    prompts = tmp_path / "prompts" / "cat.txt"
+    prompts.parent.mkdir()
+    for text in ("a cat", "a dog"):  # the tab writes the prompts of a name into one file
+        prompts.write_text(text, encoding="utf-8")
+        ids.append(runs.submit(make_config(name="cat", sample_prompts=str(prompts))).id)
+    prompts.unlink()
+    kept = [Path(runs.store.config(id).sample_prompts).read_text(encoding="utf-8") for id in ids]
+    assert kept == ["a cat", "a dog"]
+    told = page.get("difference", a=ids[0], b=ids[1])
+    assert told["rows"] == [["sample_prompts", "a cat", "a dog"]]
+    assert told["titles"]["sample_prompts"] == "Sample prompts"
+    gate.open()
+
+
+def test_a_comparison_tells_how_long_it_will_take(
+    page: Page, runs: Runs, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = runs.submit(make_config(name="cat")).id
+    wait_for(runs, id, "finished")
+    told: list[tuple[int, float | None]] = []
+    change = LiveRun.change
+
+    def noted(run: LiveRun, **values: Any) -> None:
+        if "eta" in values and "total" in values:
+            told.append((values["total"] - values["step"], values["eta"]))
+        change(run, **values)
+
+    monkeypatch.setattr(LiveRun, "change", noted)
+    config = runs.store.config(id)
+    job = runs.submit(config, "best", of=id)
+    assert wait_for(runs, job.id, "finished").eta is None
+    first, *others = [eta for left, eta in told if left]
+    assert first is None and any(eta is not None and eta > 0 for eta in others)
+    assert told[-1] == (0, 0.0)
 
 
 def test_only_the_runs_own_pictures_are_served(
