@@ -37,6 +37,7 @@ _OWN = {
     "reg_images": "",
     "extra_resolutions": (),
     "mask_folder": "",
+    "masked_prior_weight": 0.0,
     "cache_folder": "",
     "scheduler": "constant",
     "scheduler_rules": "",
@@ -46,6 +47,7 @@ _OWN = {
     "decay_share": 0.0,
     "unet_stop_share": 0.0,
     "te_stop_share": 0.0,
+    **dict.fromkeys(("unet_stop_epochs", "te_stop_epochs", "unet_stop_steps", "te_stop_steps"), 0),
     "max_steps": _STEPS,
 }
 

@@ -90,6 +90,10 @@ TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "scheduler_rules": "Schedule rules",
             "unet_stop_share": "Stop the UNet after",
             "te_stop_share": "Stop the text encoder after",
+            "unet_stop_epochs": "Stop the UNet after epochs",
+            "te_stop_epochs": "Stop the text encoder after epochs",
+            "unet_stop_steps": "Stop the UNet after steps",
+            "te_stop_steps": "Stop the text encoder after steps",
             "loraplus_lr_ratio": "LoRA+ ratio",
             "loraplus_unet_lr_ratio": "LoRA+ ratio of the UNet",
             "loraplus_text_encoder_lr_ratio": "LoRA+ ratio of the text encoder",
@@ -172,6 +176,7 @@ TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "p2_gamma": "P2 gamma",
             "prior_prediction_weight": "Keep the base model's answers",
             "prior_caption": "Caption whose answers are kept",
+            "masked_prior_weight": "Keep its answers outside of masks",
         },
         "Blocks": {
             "block_dims": "Rank of each block",

@@ -61,7 +61,7 @@ class TrainConfig(  # a dataclass takes the fields of its last base first
         self.check_images()
         self.check_model()
         self.check_network()
-        self.check_objective()
+        self.check_objective(bool(self.mask_folder or self.alpha_mask or self.dataset_config))
         self.check_optimisation(self.algo)
         self.check_logging()
         self.check_previews()

@@ -25,10 +25,10 @@ from lib_lyco.train.transfer import moved
 
 @dataclass(frozen=True)
 class Kept:
-    """Samples whose target is what the base model itself predicts."""
+    """Samples whose target is what the base model itself predicts, and where to ask it."""
 
     samples: Tensor
-    """(b,) bool: which of the batch."""
+    """(b,) bool: which of the batch; none where only places outside of masks are."""
     cond: Cond
     """Of all captions of the batch, encoded without the network."""
 
@@ -77,6 +77,8 @@ class Objective:
     weighting: NoiseSchedule | None = None
     """Whose SNR the timesteps' weights are computed from; None is `schedule`'s."""
     preservation: Preservation | None = None
+    outside_mask: float = 0.0
+    """Where a mask does not count: how much the distance from the base model's own answer does."""
     without_network: Callable[[], AbstractContextManager[object]] = nullcontext
     """Within it the base model is what it was before training."""
     at_timesteps: Callable[[Tensor, int], None] | None = None
@@ -100,12 +102,18 @@ class Objective:
         target = drawn.noise
         if schedule.prediction == "v":
             target = velocity(batch.latents, drawn.noise, abar_here)
-        if batch.kept is not None:
-            own = self._base_answer(asked, batch.kept.cond)
+        own = None if batch.kept is None else self._base_answer(asked, batch.kept.cond)
+        if batch.kept is not None and own is not None:
             target = torch.where(_per_sample(batch.kept.samples), own, target)
-        cost = self.loss.elementwise(asked.answer(batch.cond), target, threshold)
+        answer = asked.answer(batch.cond)
+        cost = self.loss.elementwise(answer, target, threshold)
         if batch.mask is not None:
-            cost = cost * functional.interpolate(batch.mask, size=cost.shape[2:], mode="area")
+            mask = functional.interpolate(batch.mask, size=cost.shape[2:], mode="area")
+            cost = cost * mask
+            if self.outside_mask > 0 and own is not None:
+                # OneTrainer (masked_loss.py, masked_losses_with_prior)
+                away = self.loss.elementwise(answer, own, threshold)
+                cost = cost + away * (1 - mask) * self.outside_mask
         losses = cost.mean(dim=(1, 2, 3)) * batch.loss_weight
         weights = self.weights.weights(
             abar if self.weighting is None else _table(self.weighting)[drawn.timesteps],

@@ -107,13 +107,20 @@ def make_batch(material: Material, samples: Sequence[Sample], encoded: Encoded, 
         size=_size_cond(material, samples) if material.model.family == "sdxl" else None,
         loss_weight=moved(torch.tensor([subset.loss_weight for subset in subsets]), device),
         mask=None if encoded.mask is None else moved(encoded.mask, device),
-        kept=_kept(material, [subset.prior_prediction for subset in subsets], captions),
+        kept=_kept(
+            material,
+            [subset.prior_prediction for subset in subsets],
+            captions,
+            encoded.mask is not None and material.objective.outside_mask > 0,
+        ),
     )
 
 
-def _kept(material: Material, flags: Sequence[bool], captions: Sequence[Caption]) -> Kept | None:
-    """The samples of subsets with prior prediction."""
-    if not any(flags):
+def _kept(
+    material: Material, flags: Sequence[bool], captions: Sequence[Caption], masked: bool
+) -> Kept | None:
+    """The samples of subsets with prior prediction; `masked`: places outside of masks are kept, too."""
+    if not any(flags) and not masked:
         return None
     with material.objective.without_network(), torch.no_grad():
         cond = material.texts.conds(captions)

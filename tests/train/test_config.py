@@ -135,6 +135,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "huber_c": {"loss_type": "smooth_l1"},
     "huber_scale": {"loss_type": "huber", "huber_schedule": "constant"},
     "prior_caption": {"prior_prediction_weight": 1.0},
+    "masked_prior_weight": {"alpha_mask": True},
 }
 
 
@@ -219,6 +220,7 @@ def test_flags_not_given_set_nothing() -> None:
         ({"repeats": 0}, "repeats"),
         ({"extra_resolutions": (64, 100)}, "extra_resolutions"),
         ({"prior_loss_weight": 0.5}, "prior_loss_weight"),
+        ({"masked_prior_weight": 0.5}, "masked_prior_weight"),
         ({"reg_prior_prediction": True}, "reg_prior_prediction"),
     ],
 )

@@ -127,6 +127,32 @@ def test_component_is_frozen_after_its_share_of_the_steps(
     assert [step[group] > 0 for step in rates] == [True] * 3 + [False] * 7
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "group", "stop"),
+    [
+        ("te_stop_steps", 3, "te1", 3),
+        ("te_stop_epochs", 1, "te1", 5),
+        ("unet_stop_epochs", 1, "unet", 5),
+        ("unet_stop_steps", 8, "unet", 8),
+        ("unet_stop_epochs", 7, "unet", 10),  # there are two
+    ],
+)
+def test_component_is_frozen_after_epochs_or_steps(
+    make_config: Make, option: str, value: int, group: str, stop: int
+) -> None:
+    events = run(make_config(epochs=2, **{option: value}))
+    rates = [step.learning_rates[group] for step in events if isinstance(step, Step)]
+    assert [rate > 0 for rate in rates] == [True] * stop + [False] * (10 - stop)
+
+
+def test_run_that_learns_nothing_at_its_end_is_refused(make_config: Make) -> None:
+    config = make_config(epochs=2, te_stop_epochs=1, unet_stop_steps=9)
+    with pytest.raises(ConfigError, match="Everything is frozen") as caught:
+        run(config)
+    assert caught.value.where == "unet_stop_steps" and "unet from step 9" in caught.value.got
+    run(config.replaced(unet_stop_steps=10))
+
+
 def test_run_that_was_resumed_after_the_stop_makes_the_same_file(make_config: Make) -> None:
     config = make_config(epochs=2, te_stop_share=0.3, name="whole", save_every_n_steps=5)
     run(config)
@@ -147,6 +173,9 @@ def test_run_that_was_resumed_after_the_stop_makes_the_same_file(make_config: Ma
         {"te_stop_share": 0.5, "te_learning_rate": 0.0},
         {"te_stop_share": 0.5, "unet_stop_share": 0.5},
         {"unet_stop_share": 0.5, "te_learning_rate": 0.0},
+        {"te_stop_epochs": 1, "te_learning_rate": 0.0},
+        {"te_stop_epochs": 1, "te_stop_steps": 5},
+        {"unet_stop_share": 0.5, "unet_stop_steps": 5},
     ],
 )
 def test_stop_that_leaves_nothing_or_had_nothing_is_refused(

@@ -203,6 +203,18 @@ def test_kept_samples_are_asked_for_the_base_models_own_answer() -> None:
     assert model.seen[0][2] is own
 
 
+def test_outside_of_a_mask_the_base_models_own_answer_is_kept() -> None:
+    """OneTrainer, masked_losses_with_prior: cost * mask + prior cost * (1 - mask) * weight."""
+    model, mask = Switched(), torch.ones(2, 1, 8, 8)
+    mask[0, :, :, :4], mask[1] = 0.0, 0.25
+    kept = Kept(torch.tensor([False, False]), Cond(torch.ones(2, 1, 1)))
+    objective = Objective(without_network=model.without, outside_mask=0.5)
+    got = objective.losses(model, batch_of((1.0, 2.0), mask=mask, kept=kept), generators(2))
+    inside = Objective().losses(model, batch_of((1.0, 2.0), mask=mask), generators(2))
+    # (0.25 - 0.75)² over half of the first, at 3/4 of all of the second, which counts twice
+    torch.testing.assert_close(got, inside + 0.5 * 0.25 * torch.tensor([0.5, 0.75 * 2]))
+
+
 def test_preservation_adds_the_distance_from_the_base_models_answer() -> None:
     model, asked = Switched(), list[list[str]]()
 

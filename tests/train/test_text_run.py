@@ -159,6 +159,22 @@ def test_what_a_mask_hides_is_not_learnt(
     assert learnt(config) == learns
 
 
+def test_places_outside_of_a_mask_keep_the_base_models_answer(
+    make_config: Make, one_image: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "masks").mkdir()
+    with Image.open(one_image / "chelsea.png") as image:
+        mask = Image.new("L", image.size)
+    mask.paste(255, (0, 0, mask.width // 2, mask.height))
+    mask.save(tmp_path / "masks" / "chelsea.png")
+    config = make_config(images=str(one_image), mask_folder=str(tmp_path / "masks"), epochs=4)
+    found: list[dict[str, torch.Tensor]] = []
+    for weight in (0.0, 5.0):
+        run(config.replaced(masked_prior_weight=weight))
+        found.append(load_file(Path(config.output) / f"{config.name}.safetensors"))
+    assert not equal(*found)
+
+
 def test_transparent_places_are_not_learnt_with_alpha_mask(make_config: Make, one_image: Path) -> None:
     Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(one_image / "chelsea.png")
     config = make_config(images=str(one_image))

@@ -63,6 +63,7 @@ def make_objective(
         schedule=changed,
         weighting=unchanged if config.zero_terminal_snr_weights == "kohya" else None,
         preservation=preservation,
+        outside_mask=config.masked_prior_weight,
         without_network=network.muted,
         at_timesteps=network.at_timesteps,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -44,7 +44,8 @@ def make_optimisation(
         MissingPackageError: The optimiser's package cannot be imported.
     """
     _check_encoders(config, model)
-    groups = make_groups(network, _rates(config, model, plan.total_steps))
+    groups = make_groups(network, _rates(config, model, plan))
+    _demand_learning(config, groups, plan.total_steps)
     notes = _check_rates(config, groups)
     built = build_optimiser(
         OptimiserChoice(config.optimizer_type, config.optimiser_arguments),
@@ -108,18 +109,40 @@ def _check_encoders(config: TrainConfig, model: BaseModel) -> None:
         )
 
 
-def _rates(config: TrainConfig, model: BaseModel, total: int) -> Rates:
+def _demand_learning(config: TrainConfig, groups: Iterable[Group], total: int) -> None:
+    if all(group.until is not None and group.until < total for group in groups):
+        names = ("unet_stop_epochs", "unet_stop_steps", "te_stop_epochs", "te_stop_steps")
+        raise ConfigError(
+            "Everything is frozen before the run ends.",
+            where=next((name for name in names if getattr(config, name)), "epochs"),
+            got=", ".join(f"{group.name} from step {group.until}" for group in groups),
+            expected=f"one that goes on to the last step, {total}",
+            remedy="Let one of them go on, or shorten the run.",
+        )
+
+
+def _until(share: float, epochs: int, steps: int, plan: Plan) -> int | None:
+    """The step at which a component is frozen; None is never."""
+    if epochs:
+        ends = plan.epoch_ends
+        return ends[epochs - 1] if epochs <= len(ends) else None
+    return steps or (round(share * plan.total_steps) if share else None)
+
+
+def _rates(config: TrainConfig, model: BaseModel, plan: Plan) -> Rates:
     ratio = config.loraplus_lr_ratio
     ratios = _by_component(
         config.loraplus_unet_lr_ratio or ratio or 1.0, config.loraplus_text_encoder_lr_ratio or ratio or 1.0
     )
-    shares = _by_component(config.unet_stop_share, config.te_stop_share)
+    unet = _until(config.unet_stop_share, config.unet_stop_epochs, config.unet_stop_steps, plan)
+    text = _until(config.te_stop_share, config.te_stop_epochs, config.te_stop_steps, plan)
+    until: dict[Component, int | None] = {"unet": unet, **dict.fromkeys(TEXT_ENCODERS, text)}
     given = component_rates(config)
     trained: dict[Component, float] = {name: float(rate > 0) for name, rate in given.items()}
     return Rates(
         components=trained if config.scheduler == ADAFACTOR else given,
         up_ratios=ratios,
-        until={name: round(share * total) for name, share in shares.items() if share},
+        until={name: step for name, step in until.items() if step is not None},
         block_weight=_block_weight(config, model),
     )
 

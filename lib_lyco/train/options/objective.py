@@ -130,8 +130,19 @@ class ObjectiveOptions:
         "", "objective", "What shall stay as it is, like the class word; empty is the empty caption."
     )
 
-    def check_objective(self) -> None:
+    masked_prior_weight: float = option(
+        0.0,
+        "objective",
+        "How much the base model's own answer is kept where a mask hides the image; 1 is as much as the "
+        "image counts elsewhere, 0 is off.",
+        low=0,
+    )
+
+    def check_objective(self, has_masks: bool) -> None:
         """Refuses values that contradict each other or have no effect.
+
+        Args:
+            has_masks: Whether images may have masks.
 
         Raises:
             ConfigError: `where` names the option.
@@ -156,6 +167,7 @@ class ObjectiveOptions:
             ("huber_c", threshold, "loss_type huber or smooth_l1"),
             ("huber_scale", threshold and self.huber_schedule != "snr", "another huber_schedule than snr"),
             ("prior_caption", self.prior_prediction_weight > 0, "prior_prediction_weight"),
+            ("masked_prior_weight", has_masks, "mask_folder or alpha_mask"),
         )
         defaults = ObjectiveOptions.__dataclass_fields__
         for name, has_effect, companion in needs:

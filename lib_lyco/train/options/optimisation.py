@@ -59,6 +59,18 @@ class OptimisationOptions:
         low=0,
         high=1,
     )
+    unet_stop_epochs: int = option(
+        0, "optimisation", "Epochs after which the UNet is frozen; 0 is never.", low=0
+    )
+    te_stop_epochs: int = option(
+        0, "optimisation", "Epochs after which the text encoders are frozen; 0 is never.", low=0
+    )
+    unet_stop_steps: int = option(
+        0, "optimisation", "Steps after which the UNet is frozen; 0 is never.", low=0
+    )
+    te_stop_steps: int = option(
+        0, "optimisation", "Steps after which the text encoders are frozen; 0 is never.", low=0
+    )
     scheduler: str = option(
         "cosine",
         "optimisation",
@@ -226,14 +238,24 @@ class OptimisationOptions:
             )
 
     def _check_stops(self) -> None:
-        for name, rates in (("unet_stop_share", (self.unet_rate,)), ("te_stop_share", self.te_rates)):
-            if getattr(self, name) and not any(rates):
-                raise wrong(name, getattr(self, name), "0, for it is not trained at all")
+        for part, rates in (("unet", (self.unet_rate,)), ("te", self.te_rates)):
+            given = [name for name in _stops(part) if getattr(self, name)]
+            if given and not any(rates):
+                raise wrong(given[0], getattr(self, given[0]), "0, for it is not trained at all")
+            if len(given) > 1:
+                raise wrong(
+                    given[1], getattr(self, given[1]), f"0 beside {given[0]}", "Remove one of them."
+                )
         last = (self.unet_stop_share or 1.0) if self.unet_rate else 0.0
         last = max(last, (self.te_stop_share or 1.0) if any(self.te_rates) else 0.0)
         if last < 1:
             name = "unet_stop_share" if self.unet_stop_share else "te_stop_share"
             raise wrong(name, getattr(self, name), "0 for the UNet or the text encoders: one must go on")
+
+
+def _stops(part: str) -> tuple[str, ...]:
+    """The options that freeze the UNet (`unet`) or the text encoders (`te`)."""
+    return tuple(f"{part}_stop_{unit}" for unit in ("share", "epochs", "steps"))
 
 
 def _remedy(scheduler: str) -> str:

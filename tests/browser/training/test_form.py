@@ -7,6 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("playwright")
 
@@ -119,6 +120,20 @@ def test_a_problem_leads_to_its_field(form: Form) -> None:
     expect(problems.first).to_contain_text("Must be mended", timeout=SLOW)
     problems.get_by_role("button", name="Go to Image folder").first.click()
     expect(form.page.locator("#lyco_train_option_images")).to_be_focused()
+
+
+def test_images_without_captions_are_confirmed_with_one_click(form: Form, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Image.new("RGB", (64, 64)).save(tmp_path / f"{name}.png")
+    (tmp_path / "one.txt").write_text("a cat", encoding="utf-8")
+    form.paste(f"train_network.py --train_data_dir={tmp_path} --caption_extension=.txt")
+    form.page.keyboard.press("Escape")
+    form.press("Check")
+    confirm = form.root.get_by_role("button", name="Train all the same")
+    expect(form.root.get_by_text("others in their folder have one")).to_be_visible(timeout=SLOW)
+    confirm.click()
+    expect(confirm).to_have_count(0, timeout=SLOW)
+    assert form.config()["allow_untagged"] is True
 
 
 def test_a_search_finds_what_is_meant(form: Form) -> None:

@@ -94,6 +94,16 @@ def test_warnings_name_their_option(
     assert text in told(found, "warning")[option] and found.possible
 
 
+def test_lacking_captions_are_an_error_beside_the_table_of_images(
+    small: Path, base: dict[str, Any]
+) -> None:
+    next(Path(base["images"]).rglob("*.txt")).unlink()
+    found = forecast(small, base)
+    assert "others in their folder" in told(found, "error")["allow_untagged"] and not found.possible
+    assert found.data and "none" in {image.caption_source for image in found.data.images}
+    assert forecast(small, base | {"allow_untagged": True}).possible
+
+
 def test_an_alpha_up_to_the_rank_is_no_matter(small: Path, base: dict[str, Any]) -> None:
     assert "alpha" not in told(forecast(small, base | {"alpha": 4.0}), "warning")
     # IA3 has no alpha
