@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from lib_lyco.host.folders import network_folders
 from lib_lyco.host.taggers import host_taggers
 from lib_lyco.host.training_live import RunNetworks
 from lib_lyco.host.training_place import HostProvider
-from lib_lyco.host.training_turn import guard_moves
+from lib_lyco.host.training_turn import Gate, guard_moves
 from lib_lyco.host.web import add_routes
 from lib_lyco.studio.rights import Rights
 from lib_lyco.studio.training_tab import TrainingTab
@@ -34,13 +33,14 @@ NEEDS = (
 )
 
 _TITLE, _TAB_ID = "Train LoRA", "lyco_train_tab"
-_SHARED_FLAGS = ("listen", "share", "server_name", "ngrok")
+_SHARED_FLAGS = ("listen", "share", "ngrok")
+_HERE = ("127.0.0.1", "localhost", "::1")
 _TUNNEL_FLAGS = ("share", "ngrok")
 
 
 def register(app: HostApp) -> None:
     """Adds the tab; runs begin when the WebUI has started, and are saved when it unloads its scripts."""
-    gate = threading.RLock()
+    gate = Gate()
     provider = HostProvider(app, gate)
     networks = network_folders()
     tab = TrainingTab(
@@ -78,7 +78,8 @@ def _rights() -> Rights:
     """By the flags with which the WebUI was started."""
     login = bool(_flag("gradio_auth") or _flag("gradio_auth_path"))
     trusts = not any(_flag(name) for name in _TUNNEL_FLAGS)
-    if not any(_flag(name) for name in _SHARED_FLAGS):
+    elsewhere = _flag("server_name") not in (None, "", *_HERE)
+    if not elsewhere and not any(_flag(name) for name in _SHARED_FLAGS):
         return Rights(None, login, trusts)
     named = [Path(folder) for folder in _flag("lyco_train_dir") or ()]
     return Rights((Path(data_path), Path(models_path), *network_folders(), *named), login, trusts)

@@ -1,13 +1,12 @@
 """Which base models can be trained on in the WebUI, and how a run gets its one.
 
 Best is the checkpoint that is loaded. Another one from the list the host loads itself, in the place of
-the first, which comes back at the end. Where the host's model cannot be trained on, we load the file a
-second time, if diffusers is there to run it, and the host's model waits on the CPU.
+the first, which comes back at the end. Where the host's model cannot be trained on (Forge, reForge), we
+load the file a second time, if diffusers is there to run it, and the host's model is off the GPU meanwhile.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ from lib_lyco.errors import ConfigError, ModelError
 from lib_lyco.host.base import base_in_use
 from lib_lyco.host.forge import is_patched
 from lib_lyco.host.models import find_family, find_module
+from lib_lyco.host.training_loan import COARSE, bring_back, is_unloaded, put_away
 from lib_lyco.host.training_model import training_model
 from lib_lyco.models.base import BaseModel
 from lib_lyco.studio.workplace import Base
@@ -57,42 +57,34 @@ def bases() -> Sequence[Base]:
     return (loaded, *(Base(one.filename, one.title, None, Path(one.filename), problem) for one in others))
 
 
-def why_not(model: nn.Module | None) -> str:
+def why_not(model: sd_models.HostModel | None) -> str:
     """Why the host's model cannot be trained on, as a sentence with what to do; "" if it can."""
     if model is None:
         return "No checkpoint is loaded. Choose one at the top of the page."
     return _for_any(model) or _for_this(model)
 
 
-def _for_any(model: nn.Module) -> str:
+def _for_any(model: sd_models.HostModel) -> str:
     """What stands in the way of every checkpoint that the host loads."""
-    if is_patched(model):
+    if _is_of_forge(model):
         return (
             "This WebUI runs its model in a way of its own (Forge, reForge), without gradients. "
             "Install diffusers, with which training loads the checkpoint itself."
         )
-    if getattr(model, "lowvram", False):
-        return (
-            "The WebUI moves its model to the GPU in pieces. Start it without --medvram and --lowvram, "
-            "or install diffusers, with which training loads the checkpoint itself."
-        )
     if sd_unet.current_unet is not None:
         return "Something else draws in the denoiser's place. Set SD Unet to None in the settings."
-    if getattr(devices, "fp8", False):
-        return "The WebUI keeps its weights in 8 bits. Set FP8 weight to Disable in the settings."
     return ""
 
 
-def _for_this(model: nn.Module) -> str:
+def _for_this(model: sd_models.HostModel) -> str:
     family = find_family(model)
     if family is None or family == "sd3":
         return f"The checkpoint is of no kind that can be trained on here. {_OTHER}"
-    weights = [one for one in model.parameters() if one.dtype not in _FINE]
+    weights = [one for one in model.parameters() if one.dtype not in (*_FINE, *COARSE)]
     if weights:
         return f"Weights of the checkpoint are {weights[0].dtype}. {_OTHER}"
     unet: Any = find_module(model, "model.diffusion_model")
-    place = next(unet.parameters()).device
-    if place.type != torch.device(devices.device).type:
+    if is_unloaded(model):
         return "The checkpoint has been unloaded. Load it again (Settings, Actions)."
     if unet.input_blocks[0][0].in_channels != _LATENT_CHANNELS:
         return "The checkpoint is for inpainting, depth or instructions. Train on the one it was made from."
@@ -140,8 +132,12 @@ def _base(config: TrainConfig) -> Generator[BaseModel]:
     general = "" if before is None else _for_any(before)
     own = _is_in_use(wanted)
     if before is not None and (general or (own and _for_this(before))) and can_load_ourselves():
-        with _put_away(before):
-            yield _load(config, wanted.filename)
+        put_away(before)
+        try:
+            model = _load(config, wanted.filename)
+        finally:
+            bring_back(before)  # until the run's first turn
+        yield model
         return
     if general:
         raise _refused(wanted, general)
@@ -162,6 +158,8 @@ def _in_use(wanted: sd_models.CheckpointInfo) -> Generator[sd_models.HostModel]:
     user has chosen another meanwhile."""
     before = sd_models.model_data.sd_model
     if before is not None and _is_in_use(wanted):
+        if is_unloaded(before):
+            sd_models.send_model_to_device(before)
         yield before
         return
     former = _info(before)
@@ -172,9 +170,16 @@ def _in_use(wanted: sd_models.CheckpointInfo) -> Generator[sd_models.HostModel]:
             _reload(former)
 
 
-def _info(model: sd_models.HostModel | None) -> sd_models.CheckpointInfo | None:
-    """What a model was loaded from; Forge's stand-in for one that is not loaded yet has nothing."""
+def _info(model: object) -> sd_models.CheckpointInfo | None:
+    """What a model was loaded from, or will be: Forge loads it for the first picture."""
+    if model is not None and not isinstance(model, nn.Module):
+        return sd_models.select_checkpoint()
     return getattr(model, "sd_checkpoint_info", None)
+
+
+def _is_of_forge(model: object) -> bool:
+    """Whether it is Forge's or reForge's, or what Forge has in its place before the first use."""
+    return is_patched(model) or not isinstance(model, nn.Module)
 
 
 def _is_in_use(info: sd_models.CheckpointInfo) -> bool:
@@ -198,20 +203,6 @@ def _reload(info: sd_models.CheckpointInfo) -> sd_models.HostModel:
             got=f"{type(error).__name__}: {error}",
             remedy="Choose it at the top of the page to see what is wrong.",
         ) from error
-
-
-@contextmanager
-def _put_away(model: sd_models.HostModel) -> Generator[None]:
-    """Within it the host's model lies on the CPU, until somebody draws with it."""
-    sd_models.send_model_to_cpu(model)
-    try:
-        yield
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if sd_models.model_data.sd_model is model:
-            sd_models.send_model_to_device(model)
 
 
 def _load(config: TrainConfig, path: str) -> BaseModel:

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from lib_lyco.errors import FileError, LycoError, TrainingError
 from lib_lyco.files.header import read_metadata
 from lib_lyco.host.app import HostApp
+from lib_lyco.host.training_turn import make_plain
 from lib_lyco.models.base import BaseModel
 from lib_lyco.prompt.edit import Tag, place_tags
 from lib_lyco.train.sample_prompts import Picture
@@ -47,8 +48,11 @@ class HostDraw:
         del model  # the host's own is the same
         name = "" if network is None else self._saved_name(network)
         prompt = picture.prompt if network is None else self._tagged(picture, name)
-        with _host_settings(), self._standing_in(name, network):
-            image, infotext = _process(_job(picture, prompt))
+        try:
+            with _host_settings(), self._standing_in(name, network):
+                image, infotext = _process(_job(picture, prompt))
+        finally:
+            make_plain(self._app.engine)
         info = PngInfo()
         info.add_text(_KEY, infotext)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from modules import devices
 from torch import Tensor, nn
 
 from lib_lyco.errors import ModelError
 from lib_lyco.host.models import find_module, read_model
 from lib_lyco.host.training_forward import Forward, training_forwards
+from lib_lyco.host.training_loan import COARSE, loans
 from lib_lyco.host.training_text import OpenClipEncoder, with_views
 from lib_lyco.host.training_vae import decode_latents, encode_images
 from lib_lyco.models.base import (
@@ -90,9 +92,14 @@ class HostTrainingModel:
             for component, module in self._modules.items()
             if component != "unet"
         }
+        self.loans = loans(self._model)
+        """What makes the host's model whole while it is trained on."""
         self._checkpointing = False
         self._is_on = False
-        self._planted: list[tuple[Any, Forward | None]] = []
+        self._forwards: dict[bool, list[tuple[nn.Module, Forward]]] = {}
+        """What computes otherwise in training, without checkpointing and with."""
+        self._planted: list[tuple[dict[str, Any], Forward | None]] = []
+        self._planted_for: bool | None = None
 
     @property
     def name(self) -> str:
@@ -112,11 +119,12 @@ class HostTrainingModel:
 
     @property
     def device(self) -> torch.device:
-        return next(self._unet.parameters()).device
+        return torch.device(devices.device)
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self._unet.parameters()).dtype
+        dtype = next(self._unet.parameters()).dtype
+        return devices.dtype_unet if dtype in COARSE else dtype
 
     @property
     def vae(self) -> nn.Module:
@@ -137,7 +145,11 @@ class HostTrainingModel:
         """
         views = _Part(self._follow, self._leave)
         forwards = _Part(partial(self._compute, True), partial(self._compute, False))
-        with self.presence.holding(views, of_base=True), self.presence.holding(forwards):
+        with ExitStack() as held:
+            for loan in self.loans:
+                held.enter_context(self.presence.holding(loan, of_base=True))
+            held.enter_context(self.presence.holding(views, of_base=True))
+            held.enter_context(self.presence.holding(forwards))
             yield
 
     def encode_images(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -233,17 +245,27 @@ class HostTrainingModel:
 
     def _replant(self) -> None:
         """Gives each module the forward function of the moment."""
-        for module, before in reversed(self._planted):
-            del module.forward
-            if before is not None:
-                module.forward = before
-        self._planted.clear()
-        if not (self._is_on or self._checkpointing):
+        wanted = self._checkpointing if self._is_on or self._checkpointing else None
+        if wanted == self._planted_for:
             return
-        texts = [module for component, module in self._modules.items() if component != "unet"]
-        for module, forward in list(training_forwards(self._unet, texts, self._checkpointing)):
-            self._planted.append((module, vars(module).get("forward")))
-            module.forward = forward
+        self._planted_for = wanted
+        for attributes, before in reversed(self._planted):
+            del attributes["forward"]
+            if before is not None:
+                attributes["forward"] = before
+        self._planted.clear()
+        for module, forward in [] if wanted is None else self._forwards_for(wanted):
+            # past nn.Module's own, slow way to set an attribute: this is done for each turn beside pictures
+            attributes = vars(module)
+            self._planted.append((attributes, attributes.get("forward")))
+            attributes["forward"] = forward
+
+    def _forwards_for(self, checkpointing: bool) -> list[tuple[nn.Module, Forward]]:
+        """Found once: a run ends where the host's model becomes another."""
+        if checkpointing not in self._forwards:
+            texts = [module for component, module in self._modules.items() if component != "unet"]
+            self._forwards[checkpointing] = list(training_forwards(self._unet, texts, checkpointing))
+        return self._forwards[checkpointing]
 
 
 def _waves(numbers: Tensor, width: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from lib_lyco.host.training_base import bases, opened_base
 from lib_lyco.host.training_draw import HostDraw
 from lib_lyco.host.training_live import Trainee
 from lib_lyco.host.training_model import HostTrainingModel
-from lib_lyco.host.training_turn import OwnTurns, Turns
+from lib_lyco.host.training_turn import Gate, HostGuest, OwnGuest, Turns
 from lib_lyco.models.base import BaseModel
 from lib_lyco.studio.workplace import Base, Memory
 from lib_lyco.train.config import TrainConfig
@@ -28,7 +27,7 @@ class HostPlace:
     """A run in the WebUI; see `Place`."""
 
     model: BaseModel
-    turns: Turns | OwnTurns
+    turns: Turns
     draw: Draw | None
 
     def turn(self) -> AbstractContextManager[None]:
@@ -48,7 +47,7 @@ class HostProvider:
         gate: Held during each turn.
     """
 
-    def __init__(self, app: HostApp, gate: threading.RLock) -> None:
+    def __init__(self, app: HostApp, gate: Gate) -> None:
         self._app = app
         self._gate = gate
         self.trainee: Trainee | None = None
@@ -72,13 +71,18 @@ class HostProvider:
             # what a network has put into the host's model is not part of it
             self._app.engine.put_away()
         with opened_base(config) as model:
-            owner = sd_models.model_data.sd_model
-            if owner is None or not isinstance(model, HostTrainingModel):
-                yield HostPlace(model, OwnTurns(self._gate), None)
-                return
-            draw = HostDraw(self._app, Path(config.output), config.name)
-            self.trainee = Trainee(model.presence, config)
+            place = self._place(model, config)
             try:
-                yield HostPlace(model, Turns(model, owner, self._app.engine, self._gate), draw)
+                yield place
             finally:
+                place.turns.close()
                 self.trainee = None
+
+    def _place(self, model: BaseModel, config: TrainConfig) -> HostPlace:
+        owner = sd_models.model_data.sd_model
+        if owner is None or not isinstance(model, HostTrainingModel):
+            return HostPlace(model, Turns(OwnGuest(), self._gate), None)
+        guest = HostGuest(model, owner, self._app.engine)
+        self.trainee = Trainee(model.presence, config)
+        draw = HostDraw(self._app, Path(config.output), config.name)
+        return HostPlace(model, Turns(guest, self._gate), draw)

@@ -1,8 +1,9 @@
 """A training step's turn on the host's model: alone with it, and afterwards everything as it was.
 
-The host's lock is taken for each turn and given back between two, so that pictures are drawn meanwhile. It
-is fair among those that wait, but not to them: who gives it back and asks again at once has it again
-before the one that was woken. So whoever waits is let in first.
+The host's lock is given back between two steps as soon as somebody waits for it, so that pictures are drawn
+meanwhile; while nobody does, nothing is taken off the model and put on again. The lock is fair among those
+that wait, but not to them: who gives it back and asks again at once has it again before the one that was
+woken. So whoever waits is let in first.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,163 +24,194 @@ from modules.sd_hijack import model_hijack
 
 from lib_lyco.host.engine import Engine
 from lib_lyco.host.takeover import find_builtin, quiet
+from lib_lyco.host.training_loan import bring_back, is_unloaded, put_away
 from lib_lyco.host.training_model import HostTrainingModel
-from lib_lyco.studio.workplace import Interrupted
+from lib_lyco.studio.workplace import Interrupted, waiting
 
 _PATIENCE, _MOMENT = 0.2, 0.0005
 """Seconds for whoever was woken to take the lock, and between two looks."""
 
 
-class OwnTurns:
-    """The turns of a run on a model of its own; the host's waits on the CPU while nobody draws with it.
+class Gate:
+    """The host's lock, and another for those who move the host's model without it (the buttons Unload and
+    Load). Whoever leaves lets in who waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._movers: deque[object] = deque()
+
+    def enter(self) -> None:
+        """Waits for both."""
+        call_queue.queue_lock.acquire()
+        self._lock.acquire()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for either."""
+        return bool(self._movers or getattr(call_queue.queue_lock, "_pending_threads", ()))
+
+    def leave(self) -> None:
+        """Gives both back, and waits until whoever waited for the host's lock has it."""
+        self._lock.release()
+        lock: Any = call_queue.queue_lock
+        waiting, inner = self.is_wanted, getattr(lock, "_lock", None)
+        lock.release()
+        end = time.monotonic() + _PATIENCE
+        while waiting and self._is_somebody_left(inner) and time.monotonic() < end:
+            time.sleep(_MOMENT)
+
+    def _is_somebody_left(self, inner: Any) -> bool:
+        return bool(self._movers) or (inner is not None and not inner.locked())
+
+    @contextmanager
+    def moving(self) -> Generator[None]:
+        """Within it no run has its turn; for who holds the host's lock, and for who does not."""
+        self._movers.append(None)
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._movers.pop()
+            self._lock.release()
+
+
+class Guest(Protocol):
+    """What has the device, and the host's model if it is on that, during a turn."""
+
+    def absence(self) -> str:
+        """Why it cannot have them now, as sentences; or ""."""
+        ...
+
+    def come(self) -> None:
+        """Makes of the host what training needs."""
+        ...
+
+    def leave(self) -> None:
+        """Makes of the host what it was, also where `come` has failed."""
+        ...
+
+
+class Turns:
+    """The turns of one run.
 
     Args:
-        gate: See `Turns`.
+        guest: Whom they are for.
+        gate: Held during a turn, by whoever moves the host's model without the host's lock as well.
     """
 
-    def __init__(self, gate: threading.RLock) -> None:
+    def __init__(self, guest: Guest, gate: Gate) -> None:
+        self._guest = guest
         self._gate = gate
-        self._is_away = True
+        self._holds = self._is_here = False
 
     @contextmanager
     def turn(self) -> Generator[None]:
         """See `Place.turn`."""
         self._take()
         try:
+            why = self._guest.absence()
+            if why:
+                raise Interrupted(why)
+            self._come()
             with torch.inference_mode(False), torch.enable_grad():
                 yield
         finally:
-            self._give()
+            # who is alone stays: to come and to go takes longer than some steps
+            if self._gate.is_wanted:
+                self.close()
 
     @contextmanager
     def aside(self) -> Generator[None]:
-        """See `Place.aside`."""
-        self._bring_back()
-        self._give()
+        """See `Place.aside`. Where the guest may not come back then, the turn ends without it."""
+        self.close()
         try:
             yield
         finally:
             self._take()
+            if not self._guest.absence():
+                self._come()
+
+    def close(self) -> None:
+        """Lets others in."""
+        if self._is_here:
+            self._is_here = False
+            self._guest.leave()
+        if self._holds:
+            self._holds = False
+            self._gate.leave()
 
     def _take(self) -> None:
-        _acquire(self._gate)
-        model = sd_models.model_data.sd_model
-        if model is not None and not self._is_away:
-            sd_models.send_model_to_cpu(model)
-            self._is_away = True
+        if not self._holds:
+            self._gate.enter()
+            self._holds = True
 
-    def _give(self) -> None:
-        if _is_somebody_waiting():
-            self._bring_back()
-        _release(self._gate)
-
-    def _bring_back(self) -> None:
-        model = sd_models.model_data.sd_model
-        if model is not None and self._is_away:
-            sd_models.send_model_to_device(model)
-            self._is_away = False
+    def _come(self) -> None:
+        if not self._is_here:
+            self._is_here = True
+            self._guest.come()
 
 
-class Turns:
-    """The turns of one run on the host's model.
+class OwnGuest:
+    """A run on a model of its own: the host's is off the device meanwhile."""
+
+    def absence(self) -> str:
+        """See `Guest`: the host's model plays no part."""
+        return ""
+
+    def come(self) -> None:
+        """See `Guest`."""
+        put_away(sd_models.model_data.sd_model)
+
+    def leave(self) -> None:
+        """See `Guest`."""
+        bring_back(sd_models.model_data.sd_model)
+
+
+class HostGuest:
+    """A run on the host's model.
 
     Args:
         model: The host's model for training.
         owner: The host's model itself.
         engine: Whose networks are on the host's model.
-        gate: Held during a turn, by whoever moves the model without the host's lock as well.
     """
 
-    def __init__(
-        self, model: HostTrainingModel, owner: sd_models.HostModel, engine: Engine, gate: threading.RLock
-    ) -> None:
+    def __init__(self, model: HostTrainingModel, owner: sd_models.HostModel, engine: Engine) -> None:
         self._presence = model.presence
-        self._model = model
         self._owner = owner
+        self._title = owner.sd_checkpoint_info.title
         self._file = owner.sd_checkpoint_info.filename
+        self._is_fp8 = devices.fp8
         self._engine = engine
-        self._gate = gate
         self._kept: _Kept | None = None
         self._presence.leave()
 
-    @contextmanager
-    def turn(self) -> Generator[None]:
-        """See `Place.turn`."""
-        _acquire(self._gate)
-        try:
-            self._demand_model()
-            self._begin()
-            with torch.inference_mode(False), torch.enable_grad():
-                yield
-        finally:
-            self._end()
-            _release(self._gate)
-
-    @contextmanager
-    def aside(self) -> Generator[None]:
-        """See `Place.aside`. Where the model is gone then, the turn ends without it."""
-        self._end()
-        _release(self._gate)
-        try:
-            yield
-        finally:
-            _acquire(self._gate)
-            if not self.absence():
-                self._begin()
-
     def absence(self) -> str:
-        """Why the model cannot be trained on now; or ""."""
+        """See `Guest`."""
         loaded = sd_models.model_data.sd_model
-        name = self._owner.sd_checkpoint_info.title if loaded is self._owner else self._file
         if loaded is None:
-            return "No checkpoint is loaded. Load the one that the run is on, then resume."
+            return waiting(self._title, "No checkpoint is loaded.")
         if loaded is not self._owner or self._owner.sd_checkpoint_info.filename != self._file:
             other = loaded.sd_checkpoint_info.title
-            return f"Another checkpoint was loaded ({other}). Load the run's ({self._file}), then resume."
-        if self._model.device.type != torch.device(devices.device).type:
-            return f"The checkpoint {name} was unloaded. Load it again (Settings, Actions), then resume."
-        if devices.fp8:
-            return "The WebUI now keeps weights in 8 bits (FP8 weight). Switch that off, then resume."
+            return waiting(self._title, f"Another checkpoint was loaded ({other}).")
+        if is_unloaded(self._owner):
+            return waiting(self._title, "It was unloaded.")
+        if devices.fp8 != self._is_fp8:
+            return waiting(self._title, "It was loaded anew, because FP8 weight was changed.")
         return ""
 
-    def _demand_model(self) -> None:
-        why = self.absence()
-        if why:
-            raise Interrupted(why)
-
-    def _begin(self) -> None:
+    def come(self) -> None:
+        """See `Guest`."""
         self._kept = _keep()
-        self._engine.put_away()
-        builtin = find_builtin()
-        if builtin is not None and builtin.loaded_networks:
-            quiet(builtin)
+        make_plain(self._engine)
         self._presence.come_back()
 
-    def _end(self) -> None:
+    def leave(self) -> None:
+        """See `Guest`."""
         self._presence.leave()
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.put_back()
-
-
-def _acquire(gate: threading.RLock) -> None:
-    call_queue.queue_lock.acquire()
-    gate.acquire()
-
-
-def _release(gate: threading.RLock) -> None:
-    """Gives the host's lock back, and waits until whoever waited for it has it."""
-    gate.release()
-    lock: Any = call_queue.queue_lock
-    waiting, inner = _is_somebody_waiting(), getattr(lock, "_lock", None)
-    lock.release()
-    end = time.monotonic() + _PATIENCE
-    while waiting and inner is not None and not inner.locked() and time.monotonic() < end:
-        time.sleep(_MOMENT)
-
-
-def _is_somebody_waiting() -> bool:
-    return bool(getattr(call_queue.queue_lock, "_pending_threads", ()))
 
 
 @dataclass(frozen=True)
@@ -202,20 +235,27 @@ class _Kept:
 
 
 def _keep() -> _Kept:
-    """Notes how everything is, and makes it what training needs."""
-    kept = _Kept(
+    """Notes how everything is."""
+    return _Kept(
         unet=sd_unet.current_unet,
         previews=shared.parallel_processing_allowed,
         hypernetworks=shared.loaded_hypernetworks,
         circular=model_hijack.circular_enabled,
         random=_random(),
     )
+
+
+def make_plain(engine: Engine) -> None:
+    """Makes of the host what training needs, from however a picture has left it."""
     sd_unet.current_unet = None
     # somebody who looks at progress has the latest latents decoded, in another thread
     shared.parallel_processing_allowed = False
     shared.loaded_hypernetworks = []
     model_hijack.apply_circular(False)
-    return kept
+    engine.put_away()
+    builtin = find_builtin()
+    if builtin is not None and builtin.loaded_networks:
+        quiet(builtin)
 
 
 def _random() -> tuple[Any, ...]:
@@ -233,7 +273,7 @@ def _set_random(state: tuple[Any, ...]) -> None:
         torch.cuda.set_rng_state(gpu, devices.device)
 
 
-def guard_moves(gate: threading.RLock) -> Callable[[], None]:
+def guard_moves(gate: Gate) -> Callable[[], None]:
     """Lets nobody move the host's model in a turn, not even who takes no lock (the buttons Unload, Load).
 
     Returns:
@@ -254,9 +294,9 @@ def guard_moves(gate: threading.RLock) -> Callable[[], None]:
     return undo
 
 
-def _guarded(original: Callable[..., Any], gate: threading.RLock) -> Callable[..., Any]:
+def _guarded(original: Callable[..., Any], gate: Gate) -> Callable[..., Any]:
     def move(*args: Any, **kwargs: Any) -> Any:
-        with gate:
+        with gate.moving():
             return original(*args, **kwargs)
 
     return move

@@ -47,6 +47,7 @@ class LiveRun:
             phase=LOADING,
             message="",
             eta=None,
+            waits=False,
         )
         self.folder = store.place(record.id)
         self.stopped = False

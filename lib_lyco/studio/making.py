@@ -7,13 +7,17 @@ from collections import deque
 from lib_lyco.studio.afterwards import complete_run
 from lib_lyco.studio.best import judge_run
 from lib_lyco.studio.live_run import LiveRun
+from lib_lyco.studio.record import Record
 from lib_lyco.studio.rehearsal import rehearse
 from lib_lyco.studio.store import Store
 from lib_lyco.studio.telling import WAITING
-from lib_lyco.studio.workplace import Interrupted, Provider
+from lib_lyco.studio.workplace import Base, Interrupted, Provider, waiting
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.run import train
 from lib_lyco.train.state import AUTO
+
+_HASH = " ["
+"""What parts a checkpoint's name from its hash in the WebUI's titles."""
 
 
 class Maker:
@@ -32,7 +36,8 @@ class Maker:
         """Makes one run; see `Trains`."""
         config = self._store.config(run.record.id)
         self._demand_same_base(config, run)
-        with self._provider.open(config) as place:
+        base = run.record.base if run.record.loads else config.base_model
+        with self._provider.open(config.replaced(base_model=base)) as place:
             run.control.aside = place.aside
             run.change(phase=WAITING)
             if run.record.kind == "rehearsal":
@@ -49,12 +54,22 @@ class Maker:
 
     def _demand_same_base(self, config: TrainConfig, run: LiveRun) -> None:
         """Demands that the loaded base model is the one that was loaded when the run was made."""
-        if config.base_model:
+        if config.base_model or run.record.loads:
             return
-        loaded = next(iter(self._provider.bases()), None)
-        if loaded is None or loaded.title == run.record.base:
+        loaded = self._loaded()
+        if loaded is None or _is_same(loaded, run.record):
             return
-        raise Interrupted(
-            f"This run was made for {run.record.base}, and {loaded.title} is loaded now. Load the other "
-            "one and resume, or discard this run."
-        )
+        raise Interrupted(waiting(run.record.base, f"{loaded.title} is loaded now."))
+
+    def is_back(self, record: Record) -> bool:
+        """Whether a run's base model is loaded, and can be trained on."""
+        loaded = self._loaded()
+        return loaded is not None and _is_same(loaded, record) and not loaded.problem
+
+    def _loaded(self) -> Base | None:
+        return next(iter(self._provider.bases()), None)
+
+
+def _is_same(base: Base, record: Record) -> bool:
+    """Whether a run is for this base model; the hash in a title may be known or not yet."""
+    return base.title.partition(_HASH)[0] == record.base.partition(_HASH)[0]

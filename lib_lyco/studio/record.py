@@ -51,13 +51,17 @@ class Record:
     """The run whose files are compared; "" for other kinds."""
     resumes: bool = False
     """Whether it is to go on from its last state."""
+    waits: bool = False
+    """Whether it goes on by itself once its base model is loaded again."""
+    loads: bool = False
+    """Whether it may have its base model loaded in the place of another: the user let it go on."""
     plan: Mapping[str, Any] | None = None
     """The numbers that it began with."""
     result: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What a rehearsal measured."""
 
 
-_INNER = ("resumes", "plan", "phase", "seconds_per_step")
+_INNER = ("resumes", "waits", "loads", "plan", "phase", "seconds_per_step")
 
 
 def row(record: Record) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class Runs:
         self.store = Store(folder)
         self.provider = provider
         self._output = output
-        self.worker = Worker(self.store, Maker(self.store, provider))
+        maker = Maker(self.store, provider)
+        self.worker = Worker(self.store, maker, maker.is_back)
 
     def start(self) -> None:
         """Begins to work on what is queued."""
@@ -157,7 +158,8 @@ class Runs:
             return self.submit(config, record.kind, record.of)
         self.store.set_order([record.id, *self.store.order()])
         goes_on = record.kind == "train" and record.step > 0
-        self.store.write(replace(record, state="queued", message="", ended=None, resumes=goes_on))
+        queued = replace(record, state="queued", message="", ended=None, resumes=goes_on)
+        self.store.write(replace(queued, waits=False, loads=record.waits))
         self.worker.wake()
         return self.record(record.id)
 

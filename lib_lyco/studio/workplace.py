@@ -92,10 +92,18 @@ class Interrupted(Exception):
 
     Args:
         why: A sentence for the user, with what to do.
-        final: Whether the run is to be stopped; otherwise it is paused, and may be resumed.
+        final: Whether the run is to be stopped; otherwise it waits until its base model is loaded again.
     """
 
     def __init__(self, why: str, final: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.final = final
+
+
+def waiting(base: str, why: str) -> str:
+    """What a run without its base model says: what it waits for, why, and what would continue it."""
+    return (
+        f"Waits for the checkpoint {base}. {why} The run goes on by itself when that checkpoint is loaded "
+        "again. Resume loads it."
+    )

@@ -10,6 +10,7 @@ import pytest
 from tests.host.conftest import Start
 from tests.host.driver import Host, make_data_dir
 from tests.host.networks import write_all
+from tests.host.training import Trainer
 
 PROMPT = "a red circle on a blue ground"
 TAGGED = f"{PROMPT} <lora:alpha>"
@@ -112,6 +113,42 @@ def test_little_gpu_memory(webui: Host, start: Start, flag: str) -> None:
     assert low.txt2img(TAGGED).like(tagged)
     assert low.txt2img(TAGGED, **passes).like(both)
     assert low.txt2img(PROMPT).distance(clean) == 0
+
+
+LITTLE = {
+    "medvram": (("--medvram",), {}, 0.0),
+    "lowvram": (("--lowvram",), {}, 0.0),
+    "fp8": ((), {"fp8_storage": "Enable"}, 0.05),
+    "fp8, lowvram": (("--lowvram",), {"fp8_storage": "Enable"}, 0.05),
+}
+"""Flags, settings, and how far a loss may be from that of the model in whole and fine weights."""
+
+
+@pytest.mark.parametrize("how", LITTLE)
+def test_training_on_a_model_in_pieces_or_in_8_bits(
+    webui: Host, start: Start, tmp_path: Path, how: str
+) -> None:
+    """Which is made whole in each turn; compared with the host where it is whole, which is compared with
+    the command line in `test_training_model`."""
+    flags, options, rounding = LITTLE[how]
+    trainers = [Trainer(webui, tmp_path / "whole")]
+    trainers.append(Trainer(start("--api", *flags, options=options), tmp_path / "low"))
+    losses: list[list[float]] = []
+    for trainer in trainers:
+        host = trainer.host
+        picture, before = host.txt2img(PROMPT), host.ask("inside")
+        prompts = {"sample_prompts": str(trainer.prompts), "sample_every_n_steps": 2}
+        run = trainer.submit("little", max_steps=6, learning_rate=0.001, seed=5, **prompts)
+        trainer.until(lambda: bool(trainer.told(run)["step"]))  # noqa: B023  called before the next round
+        assert host.txt2img(PROMPT).distance(picture) == 0
+        told = trainer.wait(run, "finished")
+        after = host.ask("inside")
+        assert {kind for kind in before if before[kind] != after[kind]} == set()
+        assert host.txt2img(PROMPT).distance(picture) == 0
+        assert len(told["samples"]) == 3
+        losses.append(host.request("GET", f"/lyco/train/runs/{run}/losses")["losses"])
+    assert losses[1] == pytest.approx(losses[0], rel=rounding, abs=0) and len(losses[0]) == 6
+    assert (losses[1] == losses[0]) is (rounding == 0)
 
 
 def test_the_page_shows_every_option(webui: Host) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from lib_lyco.models.base import BaseModel
 from lib_lyco.studio.record import Record
 from lib_lyco.studio.runs import Runs
-from lib_lyco.studio.workplace import Base, Interrupted, Memory
+from lib_lyco.studio.workplace import Base, Interrupted, Memory, waiting
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.preview import Draw
 from lib_lyco.train.sample_prompts import Picture
@@ -69,6 +69,8 @@ class TinyProvider:
         """How often a run has given it back."""
         self.before_turn: Callable[[], None] = lambda: None
         self.title = "tiny"
+        self.opened: list[str] = []
+        """`base_model` of each run."""
         self.problem: Exception | None = None
         """What the next opening ends with."""
 
@@ -78,9 +80,20 @@ class TinyProvider:
     def memory(self) -> Memory | None:
         return Memory(1, 2)
 
+    def lose(self, why: str) -> None:
+        """Has another base model loaded."""
+        self.refusal = Interrupted(waiting(self.title, why))
+        self.title = "huge"
+
+    def find(self) -> None:
+        """Has the first one loaded again."""
+        self.refusal, self.title = None, "tiny"
+
     @contextmanager
     def open(self, config: TrainConfig) -> Generator[TinyPlace]:
-        del config
+        self.opened.append(config.base_model)
+        if config.base_model:
+            self.find()
         if self.problem:
             problem, self.problem = self.problem, None
             raise problem

@@ -140,22 +140,55 @@ def test_save_and_sample_now_are_told(runs: Runs, make_config: Make, gate: Gate,
     assert kinds.count("saved") == 2 and kinds.count("sampled") == 1
 
 
-@pytest.mark.parametrize("final", [False, True])
-def test_run_without_its_base_model_is_saved_and_waits_or_ends(
-    runs: Runs, make_config: Make, provider: TinyProvider, gate: Gate, final: bool
+def test_run_that_is_to_leave_is_saved_and_can_go_on(
+    runs: Runs, make_config: Make, provider: TinyProvider, gate: Gate
 ) -> None:
     config = make_config(name="gone")
     gate.at(3)
     id = runs.submit(config).id
     wait_for(runs, id, "training", step=3)
-    provider.refusal = Interrupted("The base model was unloaded. Load it and resume.", final)
+    provider.refusal = Interrupted("The program ends.", final=True)
     gate.open()
-    record = wait_for(runs, id, "stopped" if final else "paused")
-    assert record.message == "The base model was unloaded. Load it and resume."
+    assert wait_for(runs, id, "stopped").message == "The program ends."
     assert (Path(config.output) / "gone-step00000003.safetensors").is_file()
     provider.refusal = None
-    runs.act(id, "again" if final else "resume")
+    runs.act(id, "again")
     assert same(wait_for(runs, id, "finished").path, undisturbed(config, "alone"))
+
+
+@pytest.mark.parametrize("how", ["loaded", "resume", "restart"])
+def test_run_goes_on_exactly_once_its_base_model_is_back(
+    runs: Runs, make_config: Make, provider: TinyProvider, gate: Gate, how: str
+) -> None:
+    config = make_config(name="gone")
+    gate.at(3)
+    id, other = runs.submit(config).id, runs.submit(make_config(name="other")).id
+    wait_for(runs, id, "training", step=3)
+    provider.lose("Another checkpoint was loaded (huge).")
+    gate.open()
+    record = wait_for(runs, id, "paused")
+    assert record.message == (
+        "Waits for the checkpoint tiny. Another checkpoint was loaded (huge). The run goes on by itself "
+        "when that checkpoint is loaded again. Resume loads it."
+    )
+    assert (Path(config.output) / "gone-step00000003.safetensors").is_file()
+    assert "huge" in wait_for(runs, other, "paused").message
+    if how == "resume":
+        runs.act(id, "resume")
+        finished = wait_for(runs, id, "finished")
+        assert provider.opened[1] == "tiny"
+    else:
+        if how == "restart":
+            runs.close()
+            runs = Runs(runs.store.folder, provider, Path(config.output))
+            runs.start()
+            assert wait_for(runs, id, "paused").step == 3
+        provider.find()
+        finished = wait_for(runs, id, "finished")
+        assert set(provider.opened) == {""}
+    assert wait_for(runs, other, "finished").step == 5
+    assert same(finished.path, undisturbed(config, "alone"))
+    runs.close()
 
 
 def test_run_waits_where_another_base_model_is_loaded_than_it_was_made_for(
@@ -169,8 +202,8 @@ def test_run_waits_where_another_base_model_is_loaded_than_it_was_made_for(
     gate.open()
     record = wait_for(runs, id, "paused")
     assert "tiny" in record.message and "huge" in record.message and record.step == 0
-    provider.title = "tiny"
-    runs.act(id, "resume")
+    assert wait_for(runs, first, "finished")
+    provider.title = "tiny [0123abcd]"  # the WebUI has made its hash meanwhile
     assert wait_for(runs, id, "finished").step == 5
 
 

@@ -13,6 +13,7 @@ class HostModel(nn.Module):
 
     sd_checkpoint_info: CheckpointInfo
     lowvram: bool
+    first_stage_model: nn.Module
 
 class SdModelData:
     sd_model: HostModel | None
@@ -26,6 +27,9 @@ checkpoints_list: dict[str, CheckpointInfo]
 """By title."""
 checkpoint_aliases: dict[str, CheckpointInfo]
 """By everything a checkpoint may be called."""
+
+def select_checkpoint() -> CheckpointInfo | None:
+    """The one that the user has chosen; WebUIs raise FileNotFoundError where there is none, or give None."""
 
 def reload_model_weights(
     sd_model: HostModel | None = None, info: CheckpointInfo | None = None, forced_reload: bool = False

@@ -5,7 +5,6 @@
 
 import hashlib
 import statistics
-import threading
 import time
 from typing import Any
 
@@ -101,9 +100,10 @@ def interrupt() -> None:
 
 
 def turn_cost(images: str, output: str, rounds: int = 20) -> dict[str, float]:
-    """Milliseconds of an empty turn of a run on text encoder and denoiser, median; its layers."""
+    """Milliseconds of an empty turn of a run on text encoder and denoiser, median: while nobody waits, and
+    where somebody is let in after it; its layers."""
     from lib_lyco.host.training_model import training_model
-    from lib_lyco.host.training_turn import Turns
+    from lib_lyco.host.training_turn import Gate, HostGuest, Turns
     from lib_lyco.train.config import make_config
     from lib_lyco.train.network import TrainableNetwork
     from lib_lyco.train.run import train
@@ -121,20 +121,27 @@ def turn_cost(images: str, output: str, rounds: int = 20) -> dict[str, float]:
     model = training_model(shared.sd_model)
     model.presence.leave()
     with model.opened():
-        turns = Turns(model, shared.sd_model, app.engine, threading.RLock())
+        turns = Turns(HostGuest(model, shared.sd_model, app.engine), Gate())
         events: Any = train(config, model)
         with turns.turn():
             next(events)
-        taken = []
-        for _ in range(rounds):
+        taken: dict[bool, list[float]] = {False: [], True: []}
+        for number in range(2 * rounds):
+            somebody = bool(number % 2)
             begun = time.thread_time()
             with turns.turn():
                 pass
-            taken.append(1e3 * (time.thread_time() - begun))
+            if somebody:
+                turns.close()
+            taken[somebody].append(1e3 * (time.thread_time() - begun))
+            with turns.turn():
+                pass
         network = model.presence.find(TrainableNetwork)
         with turns.turn():
             events.close()
-    return {"ms": statistics.median(taken), "layers": float(len(network.layers) if network else 0)}
+        turns.close()
+    medians = {"alone": statistics.median(taken[False]), "beside": statistics.median(taken[True])}
+    return {**medians, "layers": float(len(network.layers) if network else 0)}
 
 
 def _app() -> Any:
