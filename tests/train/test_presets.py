@@ -109,13 +109,16 @@ CLASSES = {"locon": "LoConModule", "loha": "LohaModule", "lokr": "LokrModule"}
 
 
 @pytest.mark.usefixtures("clean")
-@pytest.mark.skipif(
-    version("lycoris-lora").startswith("4.0"), reason="4.0 chooses other layers by this file than 4.1"
-)
 def test_preset_file_means_what_it_means_to_lycoris(tiny: TinyModel, tmp_path: Path) -> None:
     path = tmp_path / "preset.toml"
     path.write_text(FILE, encoding="utf-8")
     wanted = theirs(tiny, str(path))
+    if version("lycoris-lora").startswith("4.0"):
+        # 4.0 asks exclude_name only of layers chosen by name, not of those in a module chosen by its class;
+        # 4.1 of both. By hand: 6 transformers are an attentions.1, with 12 layers each
+        excluded = {name for name in wanted if "attentions_1" in name}
+        assert len(excluded) == 6 * 12
+        wanted = {name: kind for name, kind in wanted.items() if name not in excluded}
     settings = AlgoSettings("locon", 8, 4.0)
     choice = LayerChoice(["unet", "te1"], preset=str(path))
     sizing = Sizing(Sizes(8, 4.0), Sizes(0, 1.0))
