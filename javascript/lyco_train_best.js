@@ -167,14 +167,23 @@ lyco.BestFile = class {
     }
 
     askToKeep(row, cell) {
-        const others = this.found.files.map((file) => file.name).filter((name) => name !== row.name);
-        const text = lyco.say("{file} becomes the run's network, with {strength} as its preferred weight. These files of the run are removed: {others}.",
-            {file: row.name, strength: cell.strength, others: others.join(", ") || "–"});
-        lyco.askFirst(lyco.say("Keep {file}?", {file: row.name}), text, lyco.say("Keep it, remove the others"), () => this.attempt(() => this.keep(row, cell)));
+        const {files, states} = this.found;
+        const going = files.find((file) => file.name === row.name).going;
+        const told = (list) => lyco.say("{names} ({size})", {
+            names: list.map((file) => file.name).join(", "), size: lyco.sizeText(list.reduce((sum, file) => sum + file.bytes, 0)),
+        });
+        const box = lyco.make("input", {"type": "checkbox", "checked": true});
+        const content = [
+            lyco.say("{file} becomes the run's network, with {strength} as its preferred weight.", {file: row.name, strength: cell.strength}), " ",
+            going.length ? lyco.say("These files of the run are removed: {files}.", {files: told(going)}) : lyco.say("There is no other file to remove."),
+            ...(states.length ? [lyco.make("br"), lyco.make("label", {"class": "lyco-train-also"}, box, " ", lyco.say("Remove its resume states, too: {files}.", {files: told(states)}))] : []),
+        ];
+        lyco.askFirst(lyco.say("Keep {file}?", {file: row.name}), content, going.length ? lyco.say("Keep it, remove the others") : lyco.say("Keep it"),
+            () => this.attempt(() => this.keep(row, cell, states.length > 0 && box.checked)));
     }
 
-    async keep(row, cell) {
-        const {problems} = await lyco.tellTrain(lyco.bestPath(this.found.run.id, "/keep"), {file: row.name, strength: cell.strength});
+    async keep(row, cell, states) {
+        const {problems} = await lyco.tellTrain(lyco.bestPath(this.found.run.id, "/keep"), {file: row.name, strength: cell.strength, states});
         if (problems.length) {
             throw new Error(problems.map(lyco.sayMade).join(" "));
         }

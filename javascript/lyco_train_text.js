@@ -47,15 +47,15 @@ lyco.kindText = (kind) => ({
 
 lyco.stateBadge = (run) => lyco.make("span", {"class": "lyco-train-state", "data-state": run.state}, lyco.stateText(run.state));
 
-/** Asks before something is lost; acts only after a yes. */
-lyco.askFirst = function(title, text, words, act) {
+/** Asks before something is lost; acts only after a yes. The content is a text, or texts and elements. */
+lyco.askFirst = function(title, content, words, act) {
     const close = () => body.closest("dialog").close();
     const yes = lyco.make("button", {"type": "button", "class": "lyco-train-danger", "onclick": () => {
         close();
         act();
     }}, words);
     const no = lyco.make("button", {"type": "button", "onclick": close}, lyco.say("Cancel"));
-    const body = lyco.openDialog(title, lyco.make("p", {}, text), lyco.make("div", {"class": "lyco-train-actions"}, yes, no));
+    const body = lyco.openDialog(title, lyco.make("p", {}, ...[content].flat()), lyco.make("div", {"class": "lyco-train-actions"}, yes, no));
     no.focus();
 };
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +11,10 @@ from typing import Any, cast
 from lib_lyco.errors import ConfigError, FileError
 from lib_lyco.studio.best import Asked, make_wish, read_asked, write_asked
 from lib_lyco.studio.history import read_history
-from lib_lyco.studio.keeping_one import Chosen, keep_one
+from lib_lyco.studio.keeping_one import Chosen, going, keep_one
 from lib_lyco.studio.record import ACTIVE, Record, row
 from lib_lyco.studio.runs import Runs
+from lib_lyco.studio.states import own_states
 from lib_lyco.studio.verdict import FOLDER, Verdict, own_files, read_verdict
 from lib_lyco.web.route import Ask, Content, Route
 
@@ -49,7 +50,16 @@ class BestRoutes:
         return {
             "run": row(record),
             "job": {**row(job), "phase": job.phase} if job else None,
-            "files": [{"name": one.name, "step": one.step, "epoch": one.epoch} for one in files],
+            "files": [
+                {
+                    "name": one.name,
+                    "step": one.step,
+                    "epoch": one.epoch,
+                    "going": _listed(going(config, files, one.name)),
+                }
+                for one in files
+            ],
+            "states": _listed(own_states(config, record.started or 0.0)),
             "strengths": list(asked.strengths),
             "prompts": asked.prompts,
             "verdict": {**asdict(verdict), "best": verdict.best} if verdict else None,
@@ -85,7 +95,8 @@ class BestRoutes:
         name = _text(ask.body, "file")
         (strength,) = _strengths([ask.body.get("strength")])
         chosen = Chosen(name, strength, _cover(place / FOLDER, verdict, name, strength))
-        outcome = keep_one(config, read_history(place), verdict, chosen)
+        states = own_states(config, record.started or 0.0) if ask.body.get("states") is True else []
+        outcome = keep_one(config, read_history(place), verdict, chosen, states)
         verdict.kept = name
         verdict.write(place / FOLDER)
         return {
@@ -116,6 +127,12 @@ class BestRoutes:
 
     def _place(self, record: Record) -> Path:
         return self._runs.store.place(record.id)
+
+
+def _listed(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Names and bytes of files that are there."""
+    sizes = {path: path.stat().st_size for path in paths if path.is_file()}
+    return [{"name": path.name, "bytes": size} for path, size in sizes.items()]
 
 
 def _pictures(verdict: Verdict) -> set[str]:

@@ -11,6 +11,7 @@ from lib_lyco.errors import ConfigError, FileError
 from lib_lyco.files.header import read_metadata
 from lib_lyco.studio.afterwards import Beside, description, trigger_words, write_beside
 from lib_lyco.studio.history import History
+from lib_lyco.studio.removal import belongings
 from lib_lyco.studio.verdict import Row, Verdict, own_files, stamp_of
 from lib_lyco.train.config import TrainConfig
 
@@ -37,7 +38,24 @@ class Outcome:
     """Files that could not be removed."""
 
 
-def keep_one(config: TrainConfig, history: History, verdict: Verdict, chosen: Chosen) -> Outcome:
+def going(config: TrainConfig, files: Sequence[Row], name: str) -> list[Path]:
+    """What is removed where one of a run's files is kept: the others, and what is beside them.
+
+    Args:
+        config: The run's.
+        files: Its files.
+        name: The one that is kept.
+    """
+    output = Path(config.output).resolve()
+    stays = set(belongings(output, config.name, Path(name).stem))
+    stays |= set(belongings(output, config.name, config.name)) - {output / f"{config.name}.safetensors"}
+    found = (path for one in files for path in belongings(output, config.name, Path(one.name).stem))
+    return [path for path in found if path not in stays and path.is_file()]
+
+
+def keep_one(
+    config: TrainConfig, history: History, verdict: Verdict, chosen: Chosen, states: Sequence[Path] = ()
+) -> Outcome:
     """Gives the chosen file the run's name, writes what belongs beside it, removes the run's other files.
 
     Args:
@@ -45,13 +63,15 @@ def keep_one(config: TrainConfig, history: History, verdict: Verdict, chosen: Ch
         history: What the run told: no other files are touched.
         verdict: What was compared.
         chosen: What to keep.
+        states: Resume states of the run, where they are to be removed, too.
 
     Raises:
         ConfigError: The file was not compared.
         FileError: The file has changed since, or cannot be put in its place; nothing is removed then.
     """
     row = next((row for row in verdict.rows if row.name and row.name == chosen.name), None)
-    own = {one.name: Path(one.path) for one in own_files(history, Path(config.output))}
+    files = own_files(history, Path(config.output))
+    own = {one.name: Path(one.path) for one in files}
     if row is None or row.name not in own:
         raise ConfigError("There is no such file of this run", where="file", got=repr(chosen.name)[:80])
     _demand_unchanged(row)
@@ -63,13 +83,19 @@ def keep_one(config: TrainConfig, history: History, verdict: Verdict, chosen: Ch
             expected="a name that is free",
             remedy="Move it away.",
         )
-    _put(own[row.name], path)
+    others = [one for one in going(config, files, row.name) if one != path]
+    replaced = [path.name] if path.name in own and path.name != row.name else []
+    stem, name = Path(row.name).stem, config.name
+    for old, new in zip(
+        belongings(path.parent, name, stem), belongings(path.parent, name, name), strict=True
+    ):
+        if old.is_file():
+            _put(old, new)
     words = trigger_words(config, read_metadata(path))
     told = description(config, _up_to(history, row.step))
     write_beside(path, Beside(words, chosen.strength, told, chosen.cover))
-    others = [other for name, other in own.items() if name not in (row.name, path.name)]
-    removed, problems = _removed(others)
-    return Outcome(path, removed, problems)
+    removed, problems = _removed([*others, *states])
+    return Outcome(path, [*replaced, *removed], problems)
 
 
 def _demand_unchanged(row: Row) -> None:

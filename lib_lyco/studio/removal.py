@@ -15,6 +15,7 @@ from lib_lyco.studio.states import own_states
 from lib_lyco.studio.store import Store
 from lib_lyco.train.config import TrainConfig
 
+_NETWORK = ".safetensors"
 _BESIDE = (".json", ".png", ".preview.png")
 """Endings of what the page of cards keeps beside a network."""
 
@@ -47,12 +48,21 @@ def written_files(config: TrainConfig, folder: Path, started: float) -> Iterator
     history = read_history(folder)
     for line in history.saved:
         path = Path(str(line["path"]))
-        suffix = path.stem.removeprefix(config.name)
-        for stem in (path.stem, f"{config.name}-ema{suffix}"):
-            yield path.with_name(f"{stem}.safetensors")
-            yield from (path.with_name(f"{stem}{ending}") for ending in _BESIDE)
+        yield from belongings(path.parent, config.name, path.stem)
     yield from (Path(str(line["path"])) for line in history.samples)
     yield from own_states(config, started)
+
+
+def belongings(folder: Path, name: str, stem: str) -> list[Path]:
+    """Where a saved network of a run may lie: the file, its averaged one, and what is beside both.
+
+    Args:
+        folder: The output folder.
+        name: The run's.
+        stem: Of the file: the name, with what says after which epoch or step behind it.
+    """
+    stems = (stem, f"{name}-ema{stem.removeprefix(name)}")
+    return [folder / f"{one}{ending}" for one in stems for ending in (_NETWORK, *_BESIDE)]
 
 
 def _logs(config: TrainConfig, started: float) -> list[Path]:

@@ -16,7 +16,8 @@ from lib_lyco.models.base import BaseModel
 from lib_lyco.studio.afterwards import complete_card, trigger_words
 from lib_lyco.studio.history import History
 from lib_lyco.studio.judging import Wish, judged
-from lib_lyco.studio.keeping_one import Chosen, keep_one
+from lib_lyco.studio.keeping_one import Chosen, going, keep_one
+from lib_lyco.studio.states import own_states
 from lib_lyco.studio.verdict import Verdict, own_files, read_verdict
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.events import Event, Validated
@@ -158,6 +159,33 @@ def test_one_is_kept_and_only_the_runs_own_files_are_removed(
     notes = json.loads((output / "cup.json").read_text(encoding="utf-8"))
     assert notes["activation text"] == "sks cup" and notes["preferred weight"] == 0.5
     assert (output / "cup.png").read_bytes() == cover.read_bytes()
+
+
+def test_what_belongs_to_the_files_goes_with_them_and_states_if_that_is_wanted(
+    trained: tuple[TrainConfig, list[Event]], tmp_path: Path
+) -> None:
+    config, events = trained
+    history, output = history_of(events), Path(config.output)
+    verdict, _ = compare(config, history, tmp_path / "best", strengths=(1.0,))
+    for name in ("cup-000001.json", "cup-ema-000001.safetensors", "cup-ema.safetensors", "cup.preview.png"):
+        (output / name).write_text('{"notes": "mine"}', encoding="utf-8")
+    (output / "cup-000001-of-another.json").write_text("{}", encoding="utf-8")
+    states = own_states(config, 0.0)
+    assert [path.name for path in states] == ["cup-step00000002.state"]
+    gone = going(config, own_files(history, output), "cup.safetensors")
+    expected = ["cup-000001.json", "cup-000001.safetensors", "cup-ema-000001.safetensors"]
+    assert sorted(path.name for path in gone) == expected
+    # the first epoch's becomes the run's: its averaged file and its notes come along
+    keep_one(config, history, verdict, Chosen("cup-000001.safetensors", 1.0, None), states)
+    assert sorted(path.name for path in output.iterdir() if path.is_file()) == [
+        "cup-000001-of-another.json",
+        "cup-ema.safetensors",
+        "cup.json",
+        "cup.preview.png",
+        "cup.safetensors",
+    ]
+    notes = json.loads((output / "cup.json").read_text(encoding="utf-8"))
+    assert notes["notes"] == "mine" and notes["preferred weight"] == 1.0
 
 
 def test_the_last_is_kept_in_its_place(trained: tuple[TrainConfig, list[Event]], tmp_path: Path) -> None:
