@@ -118,6 +118,7 @@ TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "caption_dropout_rate": "Caption dropout",
             "caption_dropout_every_n_epochs": "Epochs without captions",
             "caption_tag_dropout_rate": "Tag dropout",
+            "tag_dropout_keep": "Tags that are never dropped",
             "caption_dropout_rate_te1": "Caption dropout, text encoder 1",
             "caption_dropout_rate_te2": "Caption dropout, text encoder 2",
             "token_warmup_min": "Tags at the first step",

@@ -140,6 +140,19 @@ def test_tag_dropout_spares_kept_tags() -> None:
     assert texts("k, a", keep_tokens=1, caption_tag_dropout_rate=1.0) == ["k"]
 
 
+def test_tags_that_are_never_dropped() -> None:
+    spared = ("ohwx", "red *")
+    options: dict[str, Any] = {"caption_tag_dropout_rate": 0.5, "tag_dropout_keep": spared}
+    found = texts("a, Ohwx, b, red hair, redden", 1000, **options)
+    assert all("Ohwx" in text and "red hair" in text for text in found)
+    for tag in ("a", "b", "redden"):
+        assert sum(tag in text.split(", ") for text in found) / 1000 == pytest.approx(0.5, abs=0.05)
+    alone = texts("a, Ohwx, b, red hair, redden", 1000, caption_tag_dropout_rate=0.5)
+    for with_spared, without in zip(found, alone, strict=True):  # the others fall as they would without
+        tags = [tag for tag in with_spared.split(", ") if tag not in ("Ohwx", "red hair")]
+        assert tags == [tag for tag in without.split(", ") if tag not in ("Ohwx", "red hair", "")]
+
+
 def test_brackets_that_weigh_are_not_torn_apart() -> None:
     found = set(texts("(a, b:1.2), c", 100, weighted=True, shuffle_caption=True))
     assert found == {"(a, b:1.2), c", "c, (a, b:1.2)"}

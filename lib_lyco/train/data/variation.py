@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from lib_lyco.models.emphasis import split_outside_brackets
 from lib_lyco.train.data.order import Sample
@@ -94,7 +95,9 @@ class Variations:
             loose = loose[: self._num_tags(len(loose), options, step)]
             if options.shuffle_caption:
                 chance.shuffle(loose)
-            loose = [tag for tag in loose if chance.random() >= options.caption_tag_dropout_rate]
+            rate, spared = options.caption_tag_dropout_rate, options.tag_dropout_keep
+            # drawn for all tags, so that others fall alike whichever are spared
+            loose = [tag for tag in loose if chance.random() >= rate or _is_one_of(tag, spared)]
             line = ", ".join([*fixed, *loose, *end])
         if options.secondary_separator:
             line = line.replace(options.secondary_separator, options.caption_separator)
@@ -114,6 +117,10 @@ def varies(options: SubsetCaptions) -> bool:
     """Whether a caption of the subset may become texts that cannot be foretold, so that none of them is
     worth keeping. A dropout of the whole caption only adds the empty one."""
     return _rearranges(options) or options.enable_wildcard
+
+
+def _is_one_of(tag: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(tag.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _rearranges(options: SubsetCaptions) -> bool:

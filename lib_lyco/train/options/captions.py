@@ -50,6 +50,11 @@ class SubsetCaptions:
     caption_tag_dropout_rate: float = option(
         0.0, "captions", "Share of tags left out, drawn for each tag.", low=0, high=1
     )
+    tag_dropout_keep: tuple[str, ...] = option(
+        (),
+        "captions",
+        "Tags that caption_tag_dropout_rate never leaves out, wherever they stand; * is any text.",
+    )
     caption_dropout_rate_te1: float = option(
         0.0, "captions", "SDXL: share of showings in which text encoder 1 reads no caption.", low=0, high=1
     )
@@ -76,6 +81,10 @@ class SubsetCaptions:
             raise wrong("caption_extension", self.caption_extension, "an extension with its dot, like .txt")
         if not self.caption_separator:
             raise wrong("caption_separator", self.caption_separator, "a text, like a comma")
+        if self.tag_dropout_keep and not self.caption_tag_dropout_rate:
+            raise wrong(
+                "tag_dropout_keep", self.tag_dropout_keep, "nothing without caption_tag_dropout_rate"
+            )
         if self.token_warmup_min != 1 and not self.token_warmup_step:
             raise wrong("token_warmup_min", self.token_warmup_min, "1 where token_warmup_step is not set")
 
