@@ -16,6 +16,7 @@ from lib_lyco.errors import ConfigError, UnsafeFileError
 from lib_lyco.train.compose.data import plan_run
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.data.dataset_config import read_dataset_config
+from lib_lyco.train.optimisers import is_from_known_package
 from lib_lyco.train.options.network import PRESETS
 from lib_lyco.train.state import AUTO
 from lib_lyco.web.route import Answer, Ask, Content, Route
@@ -99,11 +100,18 @@ class Rights:
             bases: Names of base models that are offered, wherever they lie.
 
         Raises:
-            UnsafeFileError: It would not.
-            ConfigError: Its images cannot be found.
+            UnsafeFileError: It would not, or its optimiser is any code of this machine's.
+            ConfigError: Its images or its optimiser cannot be found.
         """
         if self.roots is None:
             return
+        if not is_from_known_package(config.optimizer_type):
+            raise UnsafeFileError(
+                "This optimiser may not be used from a page that can be reached from elsewhere",
+                where="optimizer_type",
+                got=config.optimizer_type,
+                expected="one of the list, of torch.optim, or of a package that the list names",
+            )
         offered = set(bases)
         self._demand({name: getattr(config, name) for name in PATHS}, offered)
         if config.dataset_config:

@@ -87,6 +87,8 @@ _RECIPES: Mapping[str, Recipe] = {
     "CAME": Recipe("came_pytorch", "CAME", "came-pytorch"),
 }
 OPTIMISERS = tuple(_RECIPES)
+_BROAD = frozenset(("torch", "transformers"))
+"""Packages with much else in them."""
 _BY_LOWER = {name.lower(): recipe for name, recipe in _RECIPES.items()}
 
 
@@ -117,6 +119,19 @@ def find_recipe(name: str) -> Recipe:
         expected=f"did you mean {known[near[0]]}?" if near else ", ".join(OPTIMISERS),
         remedy="Correct it; a class of a package is named with its module, like came_pytorch.CAME.",
     )
+
+
+def is_from_known_package(name: str) -> bool:
+    """Whether an optimiser is of torch.optim, or of a package that `OPTIMISERS` has one of; to look for any
+    other is to run whatever code its name names.
+
+    Raises:
+        ConfigError: There is no optimiser of this name.
+    """
+    module = find_recipe(name).module
+    modules = {recipe.module for recipe in _RECIPES.values()}
+    packages = {one.split(".")[0] for one in modules} - _BROAD
+    return module in modules or module.split(".")[0] in packages
 
 
 def parse_arguments(texts: Sequence[str]) -> dict[str, Any]:

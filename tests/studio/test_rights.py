@@ -51,6 +51,23 @@ def test_paths_and_links_that_lead_out_are_refused(path: str, allowed: Path, sec
         Rights((allowed,)).demand_path(allowed / path if not path.startswith("~") else path, "images")
 
 
+@pytest.mark.parametrize(
+    "name", ["os.path", "antigravity.Fly", "torch.hub.load", "subprocess.Popen", "x.y.Z"]
+)
+def test_an_optimiser_is_no_way_to_run_other_code(name: str, make_config: Make, allowed: Path) -> None:
+    config = make_config(optimizer_type=name)
+    roots = (Path(config.images), Path(config.output), allowed)
+    with pytest.raises(UnsafeFileError, match="optimiser may not be used"):
+        Rights(roots).demand_paths(config)
+    Rights().demand_paths(config)  # who is alone with the machine may
+
+
+@pytest.mark.parametrize("name", ["AdamW", "adamw8bit", "NAdam", "torch.optim.Adam", "came_pytorch.CAME"])
+def test_known_optimisers_may_be_used_from_elsewhere(name: str, make_config: Make, allowed: Path) -> None:
+    config = make_config(optimizer_type=name)
+    Rights((Path(config.images), Path(config.output), allowed)).demand_paths(config)
+
+
 def test_paths_below_are_allowed_and_everything_where_only_this_machine_comes(
     allowed: Path, secret: Path
 ) -> None:
