@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from modules import devices
+from modules.sd_models import CheckpointInfo
 from torch import Tensor, nn
 
 from lib_lyco.errors import ModelError
@@ -79,6 +80,8 @@ class HostTrainingModel:
         self.presence = Presence(lent=True)
         """What a run has put on the modules."""
         self._model: Any = model
+        self.checkpoint: CheckpointInfo = self._model.sd_checkpoint_info
+        """What the host had loaded when this was made; the host puts others into the same modules."""
         self._family: Family = family
         replaced, self._views = with_views(targets)
         self._targets = MappingProxyType(replaced)
@@ -103,7 +106,7 @@ class HostTrainingModel:
 
     @property
     def name(self) -> str:
-        return Path(self._model.sd_checkpoint_info.filename).stem
+        return Path(self.checkpoint.filename).stem
 
     @property
     def family(self) -> Family:

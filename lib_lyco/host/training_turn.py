@@ -179,8 +179,7 @@ class HostGuest:
     def __init__(self, model: HostTrainingModel, owner: sd_models.HostModel, engine: Engine) -> None:
         self._presence = model.presence
         self._owner = owner
-        self._title = owner.sd_checkpoint_info.title
-        self._file = owner.sd_checkpoint_info.filename
+        self._checkpoint = model.checkpoint
         self._is_fp8 = devices.fp8
         self._engine = engine
         self._kept: _Kept | None = None
@@ -188,16 +187,16 @@ class HostGuest:
 
     def absence(self) -> str:
         """See `Guest`."""
-        loaded = sd_models.model_data.sd_model
+        loaded, title = sd_models.model_data.sd_model, self._checkpoint.title
         if loaded is None:
-            return waiting(self._title, "No checkpoint is loaded.")
-        if loaded is not self._owner or self._owner.sd_checkpoint_info.filename != self._file:
+            return waiting(title, "No checkpoint is loaded.")
+        if loaded is not self._owner or loaded.sd_checkpoint_info.filename != self._checkpoint.filename:
             other = loaded.sd_checkpoint_info.title
-            return waiting(self._title, f"Another checkpoint was loaded ({other}).")
+            return waiting(title, f"Another checkpoint was loaded ({other}).")
         if is_unloaded(self._owner):
-            return waiting(self._title, "It was unloaded.")
+            return waiting(title, "It was unloaded.")
         if devices.fp8 != self._is_fp8:
-            return waiting(self._title, "It was loaded anew, because FP8 weight was changed.")
+            return waiting(title, "It was loaded anew, because FP8 weight was changed.")
         return ""
 
     def come(self) -> None:

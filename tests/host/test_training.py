@@ -81,8 +81,8 @@ def switch(trainer: Trainer, name: str, other: str = "other", resumed: bool = Fa
         trainer.act(run, "resume")  # has it loaded in the place of the user's, until the end
     else:
         trainer.host.use("lyco-embedded")
-    trainer.wait(run, "queued", "preparing", "training", step=told["step"])
-    trainer.wait(run, "queued", "preparing", "training", step=told["step"] + 1)
+    trainer.until(lambda: trainer.told(run)["state"] != "paused")
+    trainer.wait(run, "training", step=told["step"] + 1)
     trainer.end(run)
     left = other if resumed else "lyco-embedded"
     trainer.until(lambda: trainer.host.ask("trained_bases")["loaded"].startswith(left))
