@@ -89,7 +89,8 @@ lyco.answerOf = async function(asked) {
     }
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) {
-        const error = new Error(typeof answer.detail === "string" ? lyco.sayMade(answer.detail) : `HTTP ${response.status}`);
+        const otherwise = response.status === 401 ? lyco.say("You are not logged in. Load the page again.") : `HTTP ${response.status}`;
+        const error = new Error(typeof answer.detail === "string" && response.status !== 401 ? lyco.sayMade(answer.detail) : otherwise);
         throw Object.assign(error, {field: answer.field ?? ""});
     }
     return answer;
