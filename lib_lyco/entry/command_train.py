@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import signal
+import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from lib_lyco.models.load import load_model
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import (
     Caching,
+    Eased,
     Event,
     Failed,
     Finished,
@@ -33,9 +35,13 @@ from lib_lyco.train.events import (
     Step,
     Validated,
 )
+from lib_lyco.train.launch import Place, launched_place, own_device, wants_cpu
 from lib_lyco.train.precision import DTYPES, choose_precision
 from lib_lyco.train.run import train
-from lib_lyco.train.world import joined_world, own_device
+from lib_lyco.train.world import joined_world
+
+_SAME_INTERRUPT = 3.0
+"""Seconds."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Trains, and shows it; Ctrl-C ends the run at the next step and keeps what it has."""
     config = read_training_input(arguments)
-    device = own_device(pick_device(arguments.device))
+    place = launched_place()
+    device = own_device(pick_device(arguments.device or ("cpu" if wants_cpu() else "")), place)
     dtype = DTYPES[choose_precision(config.precision, device)]
     model = load_model(config.base_model or checkpoint(), device, dtype, vae=config.vae or None)
     control = Control()
-    with stopping_on_interrupt(control), joined_world(device) as world:
+    with stopping_on_interrupt(control, place), joined_world(device, place) as world:
         events = train(config, model, control, draw=draw, world=world)
         if world.writes:
             commands = Path(config.output) / f"{config.name}.command"
@@ -63,13 +70,29 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def stopping_on_interrupt(control: Control) -> Generator[None]:
-    """Makes the first Ctrl-C or SIGTERM a request to stop; the second one acts as usual."""
+def stopping_on_interrupt(
+    control: Control, place: Place | None = None, clock: Callable[[], float] = time.monotonic
+) -> Generator[None]:
+    """Makes the first Ctrl-C or SIGTERM a request to stop; the second one acts as usual.
+
+    Args:
+        control: Of the run.
+        place: This process among several; alone if it is not given.
+        clock: Seconds. A launcher hands on a Ctrl-C that the terminal has sent to each process already:
+            what comes again so soon is the same one.
+    """
+    place, asked_at = place or Place(), dict[int, float]()
 
     def request(number: int, _frame: FrameType | None) -> None:
-        complain("Stopping after this step; what is trained is saved. Ctrl-C again to stop at once.")
+        if not asked_at and place.rank == 0:
+            complain("Stopping after this step; what is trained is saved. Ctrl-C again to stop at once.")
         control.stop()
-        signal.signal(number, previous[signal.Signals(number)])
+        first = asked_at.setdefault(number, clock())
+        if place.size == 1:
+            signal.signal(number, previous[signal.Signals(number)])
+        elif clock() - first > _SAME_INTERRUPT:
+            signal.signal(number, previous[signal.Signals(number)])
+            signal.raise_signal(number)
 
     previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -113,6 +136,8 @@ def describe(event: Event) -> str:
         return f"paused at step {event.step}: {event.reason} {event.remedy}"
     if isinstance(event, Resumed):
         return f"going on at step {event.step}"
+    if isinstance(event, Eased):
+        return f"too little memory to encode {event.what}: {event.trouble} From here on: {event.change}."
     if isinstance(event, Recovered):
         images = ", ".join(event.images)
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lib_lyco.errors import LycoError, one_line
 from lib_lyco.train.events import (
     Caching,
+    Eased,
     Event,
     Finished,
     NotSampled,
@@ -59,6 +60,11 @@ def _turning(event: Event) -> tuple[str, str] | None:
         return "warning", f"Paused after step {event.step}. {event.reason} {event.remedy}"
     if isinstance(event, Resumed):
         return "info", f"Going on after step {event.step}."
+    if isinstance(event, Eased):
+        return "warning", (
+            f"Too little memory to encode {event.what}: {' '.join(event.trouble.split())} "
+            f"From here on: {event.change}."
+        )
     if isinstance(event, Recovered):
         images = ", ".join(event.images)
         return "warning", (

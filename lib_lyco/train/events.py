@@ -11,6 +11,7 @@ from lib_lyco.train.plan import Plan
 
 SaveReason = Literal["epoch", "step", "final", "stopped", "asked"]
 """`stopped`: the user stopped the run; `asked`: the user wanted a file now."""
+Encodable = Literal["images", "captions"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,17 @@ class Caching:
 
     done: int
     total: int
-    what: Literal["images", "captions"] = "images"
+    what: Encodable = "images"
+
+
+@dataclass(frozen=True)
+class Eased:
+    """There was too little memory to encode; the run encodes in another way, which its files tell."""
+
+    what: Encodable
+    trouble: str
+    change: str
+    """What is different from here on."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,7 @@ class Failed:
 Event = (
     Started
     | Caching
+    | Eased
     | Step
     | Saved
     | Paused

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from lib_lyco.errors import MissingPackageError
 from lib_lyco.train.events import (
+    Eased,
     Event,
     Failed,
     Finished,
@@ -27,7 +28,7 @@ from lib_lyco.train.events import (
 )
 
 _RECOVERED = "recovered"
-_TOLD = (Saved, Paused, Resumed, Recovered, Sampled, NotSampled, Finished, Failed)
+_TOLD = (Saved, Paused, Resumed, Eased, Recovered, Sampled, NotSampled, Finished, Failed)
 
 
 class Log(Protocol):

@@ -7,20 +7,16 @@ seed and of what they are for, so a run is the same with any number of workers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from torch import nn
 
-from lib_lyco.errors import FileError, TrainingError
+from lib_lyco.errors import TrainingError
 from lib_lyco.train.control import Asked, Control
 from lib_lyco.train.data.latent import Encoded
 from lib_lyco.train.data.order import Sample
-from lib_lyco.train.data.variation import Caption
 from lib_lyco.train.events import (
-    Caching,
     Event,
     Failed,
     Finished,
@@ -31,8 +27,9 @@ from lib_lyco.train.events import (
     Step,
     Validated,
 )
-from lib_lyco.train.memory import set_aside, texts_aside
+from lib_lyco.train.memory import set_aside
 from lib_lyco.train.plan import Plan
+from lib_lyco.train.preparation import Preparation
 from lib_lyco.train.preview import Previews
 from lib_lyco.train.progress import Progress
 from lib_lyco.train.recovery import OUT_OF_MEMORY, Recovery, Trouble, changed
@@ -43,8 +40,8 @@ from lib_lyco.train.validation import Validation
 from lib_lyco.train.world import World
 from lib_lyco.train.writer import Present, Saving, Writer
 
-MicroBatches = Sequence[tuple[Sequence[Sample], Encoded]]
-"""What a process has of a step: samples and their latents."""
+MicroBatches = Iterable[tuple[Sequence[Sample], Encoded]]
+"""What a process has of a step: samples and their latents, which are read when it is their turn."""
 
 
 @dataclass(frozen=True)
@@ -96,22 +93,8 @@ class _Unmade(Exception):
         self.what = what
 
 
-class _Encoding:
-    """What is done before the first batch; after an error it begins again, and skips what is done."""
-
-    def __init__(self, begin: Callable[[], Iterator[tuple[int, int]]]) -> None:
-        self._begin = begin
-        self._steps = begin()
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return self
-
-    def __next__(self) -> tuple[int, int]:
-        try:
-            return next(self._steps)
-        except FileError:
-            self._steps = self._begin()
-            raise
+class _NoRoom(Exception):
+    """There is not enough memory to encode the images of a step."""
 
 
 class _Loop:
@@ -128,6 +111,9 @@ class _Loop:
             started_at=run.started_at,
             active=run.world.writes,
         )
+        self._preparation = Preparation(
+            run.validation, run.recovery, run.world, self._writer, self._progress, control
+        )
         self._stopping = False
         self._first = self._writer.snapshot()
 
@@ -136,9 +122,12 @@ class _Loop:
         yield Started(run.plan, progress.step)
         if run.world.writes:
             run.saving.states.remove_leftovers()
-        yield from self._prepare()
+        yield from self._preparation.events(self._learning)
         try:
-            with self._texts_aside(), self._learning.presence.holding(Present(writer.write_now)):
+            with (
+                self._preparation.texts_aside(self._learning),
+                self._learning.presence.holding(Present(writer.write_now)),
+            ):
                 yield from self._steps()
             if progress.step > 0:
                 yield from writer.last()
@@ -149,48 +138,6 @@ class _Loop:
             yield Failed(progress.step, str(error) or type(error).__name__, saved)
             raise
         yield Finished(writer.last_saved, progress.step, progress.loss, progress.seconds, not progress.over)
-
-    def _prepare(self) -> Iterator[Event]:
-        """Encodes images and captions; where the disk has no room for them, waits and goes on."""
-        learning, validation = self._learning, self._run.validation
-        for source in (learning, validation.images if validation else None):
-            encoding = _Encoding(source.latents.prepare) if source else iter(())
-            while told := (yield from self._writer.patiently(partial(next, encoding, None))):
-                yield Caching(*told)
-                if self._stop_at_once:
-                    return
-        reading = _Encoding(lambda: learning.texts.prepare(self._captions()))
-
-        def read() -> tuple[int, int] | None:
-            with learning.precision.context():
-                return next(reading, None)
-
-        while told := (yield from self._writer.patiently(read)):
-            yield Caching(*told, "captions")
-            if self._stop_at_once:
-                return
-
-    @property
-    def _stop_at_once(self) -> bool:
-        return self._control.stop_requested and self._run.world.size == 1
-
-    def _captions(self) -> Iterator[Caption]:
-        """All that the text encoders will be asked during the steps, as far as it can be foretold."""
-        validation, kept = self._run.validation, self._learning.objective.preservation
-        yield from self._learning.variations.lasting()
-        if validation:
-            yield from validation.images.variations.lasting()
-        if kept:
-            yield Caption(kept.caption, kept.caption)
-
-    def _texts_aside(self) -> AbstractContextManager[None]:
-        """Within it text encoders that nobody will ask are off the device, but while pictures are drawn."""
-        learning, validation = self._learning, self._run.validation
-        variations = [learning.variations, *([validation.images.variations] if validation else [])]
-        asked = not learning.texts.keeps or not all(one.foretold for one in variations)
-        if asked or learning.presence.lent:
-            return nullcontext()
-        return learning.presence.holding(texts_aside(learning.model))
 
     def _steps(self) -> Iterator[Event]:
         if self._progress.step:
@@ -215,7 +162,7 @@ class _Loop:
             if self._stopping or progress.over:
                 return
             group = list(batches[start : start + plan.accumulation])
-            mine = [(share, next(encoded)) for batch in group if (share := run.world.share(batch))]
+            mine = ((share, _next(encoded)) for batch in group if (share := run.world.share(batch)))
             before = progress.step
             yield from self._step(group, mine)
             if progress.step <= before:
@@ -268,18 +215,14 @@ class _Loop:
         return asked.stop
 
     def _step(self, group: Sequence[Sequence[Sample]], mine: MicroBatches) -> Iterator[Event]:
-        """One update; or, if that cannot be, a way to go on from an earlier step."""
-        while True:
-            before, latents = self._progress.step, self._learning.latents
-            try:
-                yield self._update(group, mine)
-                return
-            except _Unmade as unmade:
-                yield self._recovered(unmade, group)
-            if self._learning.latents is not latents:
-                yield from self._prepare()
-            if self._progress.step != before:
-                return
+        """One update; or, if that cannot be, what lets the same or an earlier step be made otherwise."""
+        latents = self._learning.latents
+        try:
+            yield self._update(group, mine)
+        except _Unmade as unmade:
+            yield self._recovered(unmade, group)
+        if self._learning.latents is not latents:
+            yield from self._preparation.events(self._learning)
 
     def _update(self, group: Sequence[Sequence[Sample]], mine: MicroBatches) -> Step:
         """One update from a group of micro-batches, each sample counting the same.
@@ -288,20 +231,10 @@ class _Loop:
             _Unmade: It could not be made; unless `progress.whole` is False, weights are as before.
         """
         learning, progress, world = self._learning, self._progress, self._run.world
-        count = sum(len(batch) for batch in group)
         learning.network.begin_step(derived_generator("step", self._run.seed, progress.step))
         learning.optimisation.begin_step(progress.step)
         try:
-            short, loss = "", math.nan
-            try:
-                loss = add_gradients(learning, mine, count, progress.step)
-            except OUT_OF_MEMORY as error:
-                short = str(error) or type(error).__name__
-            loss, any_short = world.sums(loss, float(bool(short)))
-            if any_short:
-                raise _Unmade("memory", short)
-            if not math.isfinite(loss):
-                raise _Unmade("not finite", f"The loss is {loss}.")
+            loss = self._loss(sum(len(batch) for batch in group), mine)
             world.add_up_gradients(_parameters(learning))
             rates = learning.optimisation.learning_rates(progress.step)
             progress.whole = False  # an interrupt in here leaves some weights updated and others not
@@ -314,6 +247,28 @@ class _Loop:
         finally:
             learning.network.end_step()
         return progress.made_step(loss, rates, updated)
+
+    def _loss(self, count: int, mine: MicroBatches) -> float:
+        """The loss of a step of that many samples, whose gradients are added to what is there.
+
+        Raises:
+            _Unmade: In one of the processes there is not enough memory, or the loss is not finite.
+        """
+        loss, trouble, what = math.nan, "", ""
+        try:
+            loss = add_gradients(self._learning, mine, count, self._progress.step)
+        except _NoRoom as error:
+            trouble, what = "encoding", str(error)
+        except OUT_OF_MEMORY as error:
+            trouble, what = "memory", str(error) or type(error).__name__
+        loss, encoding, memory = self._run.world.sums(
+            loss, float(trouble == "encoding"), float(trouble == "memory")
+        )
+        if encoding or memory:
+            raise _Unmade("encoding" if encoding else "memory", what)
+        if not math.isfinite(loss):
+            raise _Unmade("not finite", f"The loss is {loss}.")
+        return loss
 
     def _updated(self) -> bool:
         """The optimiser's update; False if a gradient is not finite and it has not seen it.
@@ -367,13 +322,25 @@ class _Loop:
         progress.go_back_to(state)
 
 
+def _next(encoded: Iterator[Encoded]) -> Encoded:
+    """The latents of the next batch.
+
+    Raises:
+        _NoRoom: There is not enough memory to encode them.
+    """
+    try:
+        return next(encoded)
+    except OUT_OF_MEMORY as error:
+        raise _NoRoom(str(error) or type(error).__name__) from error
+
+
 def _parameters(learning: Learning) -> list[nn.Parameter]:
     return [parameter for layer in learning.network for parameter in layer.parameters]
 
 
 def _unmade_error(unmade: _Unmade, step: int, images: Sequence[str]) -> TrainingError:
     where = f"step {step}, images {', '.join(images[:4])}"
-    if unmade.trouble == "memory":
+    if unmade.trouble != "not finite":
         return TrainingError(
             "There is not enough memory for a step.",
             where=where,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lib_lyco.models.base import BaseModel
 from lib_lyco.naming.layer import Component
+from lib_lyco.train.events import Encodable
 from lib_lyco.train.step import Learning
 
 _TEXTS: tuple[Component, ...] = ("te1", "te2", "te3")
@@ -22,12 +23,12 @@ class Aside:
     """Tensors in ordinary memory, then where they were, bit for bit."""
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._tensors = list(tensors)
+        self.tensors = list(tensors)
         self._moved: list[tuple[Tensor, torch.device]] = []
 
     def put_on(self) -> None:
         """Moves them to the CPU, and gives their memory back."""
-        for tensor in self._tensors:
+        for tensor in self.tensors:
             if tensor.device != _CPU:
                 self._moved.append((tensor, tensor.device))
                 tensor.data = tensor.data.to(_CPU)
@@ -38,6 +39,11 @@ class Aside:
         for tensor, device in self._moved:
             tensor.data = tensor.data.to(device)
         self._moved.clear()
+
+
+def set_beside(model: BaseModel, what: Encodable) -> Aside:
+    """What of a model is not needed to encode images or captions."""
+    return Aside(_held(_modules(model, _COMPONENTS if what == "images" else ("unet",))))
 
 
 def texts_aside(model: BaseModel) -> Aside:

@@ -3,6 +3,9 @@
 Every change is an event, stands in the metadata of each file saved after it and in the states, so that
 a resumed run goes on in the same way.
 
+Memory while images or captions are encoded: what is not needed for it leaves the device meanwhile, which
+changes no bit; then fewer images at a time, which changes no more than the rounding.
+
 Losses or gradients that are not finite: fp16's loss scale is lowered first (see `optim.LossScaler`); then
 bf16 instead of fp16; then fp32, if the model is loaded in it. Memory: gradient checkpointing, which changes
 no result; then latents and conds made once before the steps, and fewer samples in one pass, whose gradients
@@ -18,10 +21,12 @@ from typing import Literal
 import torch
 
 from lib_lyco.models.base import BaseModel
+from lib_lyco.train.data.latent import LatentSource
 from lib_lyco.train.precision import DTYPES
 from lib_lyco.train.step import Learning
 
-Trouble = Literal["not finite", "memory"]
+Trouble = Literal["not finite", "memory", "encoding"]
+ALONE = "encode_alone"
 OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
 
 
@@ -29,7 +34,9 @@ OUT_OF_MEMORY = (torch.cuda.OutOfMemoryError, MemoryError)
 class Change:
     """One thing that a run does otherwise than its config says."""
 
-    option: Literal["precision", "gradient_checkpointing", "caches", "pass_size"]
+    option: Literal[
+        "precision", "gradient_checkpointing", "caches", "pass_size", "encode_alone", "encode_size"
+    ]
     value: str | int
     step: int = 0
     """From which step on."""
@@ -40,6 +47,8 @@ class Change:
             "gradient_checkpointing": "gradient checkpointing",
             "caches": "latents and conds kept in memory",
             "pass_size": f"at most {self.value} samples in one pass",
+            "encode_alone": "only what encodes is on the device while images and captions are encoded",
+            "encode_size": f"at most {self.value} images encoded at a time",
         }[self.option]
 
 
@@ -58,16 +67,44 @@ class Recovery:
             learning: As it is now.
             largest: Samples of the largest micro-batch.
         """
-        if trouble == "memory":
-            return _less_memory(learning, largest) if self.memory else None
-        return _wider(learning) if self.not_finite else None
+        if trouble == "not finite":
+            return _wider(learning) if self.not_finite else None
+        if not self.memory:
+            return None
+        if trouble == "encoding":
+            return _fewer_images(learning.latents, largest) or _kept(learning)
+        return _less_memory(learning, largest)
+
+    def easier(self, learning: Learning, images: LatentSource | None, is_alone: bool) -> Change | None:
+        """The next thing to try where there is no memory for encoding before the steps; None if there is
+        nothing left.
+
+        Args:
+            learning: As it is now.
+            images: Those that are encoded; None for captions.
+            is_alone: Whether the rest of the base model is off the device meanwhile already.
+        """
+        if not self.memory:
+            return None
+        if not is_alone and not learning.presence.lent and learning.model.device.type != "cpu":
+            return Change(ALONE, 1)
+        return _fewer_images(images, 1) if images else None
+
+
+def _fewer_images(latents: LatentSource, largest: int) -> Change | None:
+    size = latents.at_most or largest
+    return Change("encode_size", -(-size // 2)) if size > 1 else None
+
+
+def _kept(learning: Learning) -> Change | None:
+    return Change("caches", 1) if learning.latents.kept() or learning.texts.kept() else None
 
 
 def _less_memory(learning: Learning, largest: int) -> Change | None:
     if not learning.gradient_checkpointing:
         return Change("gradient_checkpointing", 1)
-    if learning.latents.kept() or learning.texts.kept():
-        return Change("caches", 1)
+    if kept := _kept(learning):
+        return kept
     size = learning.pass_size or largest
     return Change("pass_size", -(-size // 2)) if size > 1 else None
 
@@ -85,6 +122,13 @@ def _computes_bf16(model: BaseModel) -> bool:
     return model.device.type == "cpu" or torch.cuda.is_bf16_supported()
 
 
+def ease(latents: LatentSource, change: Change) -> None:
+    """Lets fewer images be encoded at a time, where the change says so."""
+    if change.option == "encode_size":
+        size = int(change.value)
+        latents.at_most = min(latents.at_most or size, size)
+
+
 def changed(learning: Learning, changes: Sequence[Change]) -> Learning:
     """The same with changes made to it, and to its model."""
     for change in changes:
@@ -97,6 +141,8 @@ def changed(learning: Learning, changes: Sequence[Change]) -> Learning:
         elif change.option == "caches":
             latents, texts = learning.latents.kept(), learning.texts.kept()
             learning = replace(learning, latents=latents or learning.latents, texts=texts or learning.texts)
-        else:
+        elif change.option == "encode_size":
+            ease(learning.latents, change)
+        elif change.option == "pass_size":
             learning = replace(learning, pass_size=int(change.value))
     return learning

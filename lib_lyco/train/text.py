@@ -21,6 +21,7 @@ from lib_lyco.files.tensors import read_tensors
 from lib_lyco.models.base import PLAIN_TEXT, BaseModel, Cond, TextStyle
 from lib_lyco.train.data.variation import Caption
 from lib_lyco.train.transfer import moved
+from lib_lyco.train.world import World
 
 _PROBE = "a photo of (two:1.2) cats, [blurry], 1girl"
 _EMPTY = Caption("", "")
@@ -77,17 +78,29 @@ class Texts:
         """Whether conds of captions that may come again are kept."""
         return self._keep
 
-    def prepare(self, captions: Iterable[Caption]) -> Iterator[tuple[int, int]]:
+    def prepare(self, captions: Iterable[Caption], world: World | None = None) -> Iterator[tuple[int, int]]:
         """Encodes captions before they are asked for, if they are kept; yields (done, total) as it goes.
+
+        Args:
+            captions: In the same order for all processes.
+            world: The processes that share the work.
 
         Raises:
             FileError: A cache file cannot be written.
         """
         wanted = list(dict.fromkeys(captions)) if self._keep else []
-        for done, caption in enumerate(wanted, start=1):
+        world = world or World()
+        yield from self._read_all(world.share(wanted))
+        self._memory = world.gathered(self._memory)
+        if self._folder is not None:  # what others have written on machines whose folder is not this one
+            folder = self._folder
+            yield from self._read_all([one for one in wanted if not self._path(folder, one).is_file()])
+
+    def _read_all(self, captions: Sequence[Caption]) -> Iterator[tuple[int, int]]:
+        for done, caption in enumerate(captions, start=1):
             with torch.no_grad():
                 self._kept(caption)
-            yield done, len(wanted)
+            yield done, len(captions)
 
     def kept(self) -> Texts | None:
         """The same, but conds that may come again are kept in memory; None if they are, or cannot be."""

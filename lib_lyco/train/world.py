@@ -6,23 +6,37 @@ and each makes the same update. So many processes train what one would with the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 
+from lib_lyco.errors import TrainingError
 from lib_lyco.train.control import Asked
+from lib_lyco.train.launch import Place
 
 _T = TypeVar("_T")
 _Key = TypeVar("_Key")
 
 _PATIENCE = timedelta(days=7)
 """How long a process waits for the others: a run may be paused."""
+_ENDED = "lyco/ended"
+"""Under which the first process that fails tells the others why."""
+
+
+class _Store(Protocol):
+    """What all processes can write to and read: torch's."""
+
+    def check(self, keys: list[str], /) -> bool: ...
+
+    def get(self, key: str, /) -> bytes: ...
+
+    def set(self, key: str, value: str, /) -> None: ...
 
 
 class World:
@@ -60,15 +74,19 @@ class World:
 
 
 class Processes(World):
-    """One of several processes in torch's process group."""
+    """One of several processes in torch's process group.
 
-    def __init__(self, device: torch.device) -> None:
+    Where another one ends, whatever is done together raises TrainingError with what that one has told.
+    """
+
+    def __init__(self, store: _Store) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._device = device if device.type == "cuda" else torch.device("cpu")
+        self._store = store
 
     def sums(self, *values: float) -> tuple[float, ...]:
-        total = torch.tensor(values, dtype=torch.float64, device=self._device)
-        dist.all_reduce(total)
+        total = torch.tensor(values, dtype=torch.float64)
+        with self._together():
+            dist.all_reduce(total)
         return tuple(total.tolist())
 
     def add_up_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -78,7 +96,8 @@ class Processes(World):
         if not gradients:
             return
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        dist.all_reduce(flat)
+        with self._together():
+            dist.all_reduce(flat)
         for parameter, total in zip(
             parameters, flat.split([one.numel() for one in parameters]), strict=True
         ):
@@ -90,35 +109,55 @@ class Processes(World):
 
     def gathered(self, found: Mapping[_Key, _T]) -> dict[_Key, _T]:
         parts: list[Any] = [None] * self.size
-        dist.all_gather_object(parts, dict(found))
+        with self._together():
+            dist.all_gather_object(parts, dict(found))
         return {key: one for part in parts for key, one in part.items()}
 
     def meet(self) -> None:
         self.sums(0.0)
 
+    def tell_end(self, error: BaseException) -> None:
+        """Tells the others why this process ends, unless one has told so before."""
+        what = str(error) or type(error).__name__
+        with suppress(RuntimeError):  # the one that keeps the store may be gone
+            if not self._store.check([_ENDED]):
+                self._store.set(_ENDED, f"process {self.rank + 1} of {self.size}: {what}")
 
-def launched_processes() -> int:
-    """How many processes a launcher (torchrun, accelerate) has started for this run; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    @contextmanager
+    def _together(self) -> Generator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise TrainingError(
+                "Another process of this training has ended.",
+                where=f"process {self.rank + 1} of {self.size}",
+                got=self._told_end() or str(error).splitlines()[0],
+                remedy="Mend what it tells, and go on with resume.",
+            ) from error
 
-
-def own_device(device: torch.device) -> torch.device:
-    """The device of this process: its own GPU, where a launcher has started several."""
-    if device.type == "cuda" and launched_processes() > 1:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return device
+    def _told_end(self) -> str:
+        with suppress(RuntimeError):
+            return self._store.get(_ENDED).decode() if self._store.check([_ENDED]) else ""
+        return ""
 
 
 @contextmanager
-def joined_world(device: torch.device) -> Generator[World]:
+def joined_world(device: torch.device, place: Place) -> Generator[World]:
     """The world this process was launched into; leaves it at the end."""
-    if launched_processes() == 1:
+    if place.size == 1:
         yield World()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    # numbers and what is found go over gloo, so that a process that ends is noticed at once: CUDA's waits
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    store, _, _ = next(iter(rendezvous("env://", place.rank, place.size)))
+    dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=_PATIENCE)
+    world = Processes(store)
     try:
-        yield Processes(device)
+        yield world
+    except BaseException as error:
+        world.tell_end(error)
+        raise
     finally:
         dist.destroy_process_group()

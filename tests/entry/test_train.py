@@ -15,6 +15,7 @@ from lib_lyco.entry.command_train import show, stopping_on_interrupt
 from lib_lyco.files.header import read_header
 from lib_lyco.train.control import Control
 from lib_lyco.train.events import Caching, Event, Failed, Finished, Saved, Step
+from lib_lyco.train.launch import Place
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,19 @@ def test_first_interrupt_asks_to_stop_and_the_second_interrupts(capsys: pytest.C
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     assert "is saved" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_that_a_launcher_hands_on_counts_once(capsys: pytest.CaptureFixture[str]) -> None:
+    control, seconds = Control(), 0.0
+    with pytest.raises(KeyboardInterrupt), stopping_on_interrupt(control, Place(1, 2), lambda: seconds):
+        signal.raise_signal(signal.SIGINT)
+        seconds = 1.0
+        signal.raise_signal(signal.SIGINT)
+        assert control.stop_requested
+        seconds = 10.0
+        signal.raise_signal(signal.SIGINT)
+    assert seconds == 10.0 and not capsys.readouterr().err  # the first process tells it
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

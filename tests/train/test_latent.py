@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lib_lyco.train.data.mask import demand_masks, find_mask
 from lib_lyco.train.data.order import Sample
 from lib_lyco.train.data.source import ImageSource, View, ordered_map
 from lib_lyco.train.options.subset import SubsetOptions
+from lib_lyco.train.world import World
 
 
 class Vae:
@@ -271,3 +272,20 @@ def test_ordered_map_keeps_the_order_and_raises(workers: int) -> None:
     assert [next(source) for _ in range(3)] == [-1, -1, -1]
     with pytest.raises(ZeroDivisionError):
         next(source)
+
+
+def test_latents_that_another_machine_has_kept_are_encoded_here_too(folder: Path, tmp_path: Path) -> None:
+    class Second(World):
+        """The second of two processes; the first has found its files in a folder of its own."""
+
+        rank, size = 1, 2
+
+        def gathered(self, found: Mapping[Any, Any]) -> dict[Any, Any]:
+            return {**elsewhere, **found} if found else {}
+
+    source, vae = make_source(folder), Vae()
+    cache = tmp_path / "cache"
+    elsewhere = {(index, False): cache / f"{index}.safetensors" for index in (0, 2)}
+    kept = CachedLatents(source, vae, CacheSettings(folder=cache, world=Second()))
+    assert list(kept.prepare()) == [(1, 1), (1, 2), (2, 2)] and vae.num_images == 3
+    assert torch.equal(all_of(source, kept).latents, latents(source, Vae(), None))

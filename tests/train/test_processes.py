@@ -23,8 +23,8 @@ from tests.train.test_run import final_file, run
 Make = Callable[..., TrainConfig]
 
 
-def launched(config: TrainConfig, folder: Path, processes: int) -> list[tuple[float, ...]]:
-    """Trains in that many processes; returns step, epoch, loss and learning rate of each step."""
+def launched(config: TrainConfig, folder: Path, processes: int) -> list[str]:
+    """Trains in that many processes; returns the lines that they have told."""
     path = folder / f"{config.name}.toml"
     path.write_text(dump_config(config), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
@@ -38,8 +38,12 @@ def launched(config: TrainConfig, folder: Path, processes: int) -> list[tuple[fl
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("step ")]
-    return [tuple(map(float, words)) for words in told]
+    return done.stdout.splitlines()
+
+
+def steps_of(lines: list[str]) -> list[tuple[float, ...]]:
+    """Step, epoch, loss and learning rate of each step."""
+    return [tuple(map(float, line.split()[1:])) for line in lines if line.startswith("step ")]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_two_processes_train_what_one_does_with_the_whole_batch(
         for event in run(alone)
         if isinstance(event, Step)
     ]
-    told = launched(together, tmp_path, 2)
+    told = steps_of(launched(together, tmp_path, 2))
     assert [one[:2] for one in told] == [one[:2] for one in steps]
     for one, two in zip(told, steps, strict=True):
         assert one[2:] == pytest.approx(two[2:], rel=1e-5)
@@ -80,3 +84,25 @@ def test_two_processes_train_what_one_does_with_the_whole_batch(
     with safe_open(final_file(together), "pt") as file:
         total = file.metadata()["ss_total_batch_size"]  # sd-scripts: of all processes, with accumulation
     assert int(total) == 4 * together.accumulation
+
+
+@pytest.mark.parametrize("kept", ["memory", "disk"])
+def test_each_process_encodes_its_share(make_config: Make, tmp_path: Path, kept: str) -> None:
+    # by hand: 3 images and 3 captions, of which the first of two processes has 2
+    values = {
+        "te_learning_rate": 0.0,
+        "latent_cache": kept,
+        "text_cache": kept,
+        "batch_size": 1,
+        "epochs": 2,
+    }
+    config = make_config(name="together", **values)
+    lines = launched(config, tmp_path, 2)
+    asked = 1 if kept == "disk" else 0  # what each VAE and text encoder makes of a probe names the files
+    assert sorted(line for line in lines if line.startswith("process ")) == [
+        f"process 0 encoded {2 + asked} images, {2 + asked} captions",
+        f"process 1 encoded {1 + asked} images, {1 + asked} captions",
+    ]
+    alone = [event for event in run(config.replaced(name="alone", batch_size=2)) if isinstance(event, Step)]
+    for one, two in zip(steps_of(lines), alone, strict=True):
+        assert one[2] == pytest.approx(two.loss, rel=1e-5)

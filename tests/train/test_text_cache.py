@@ -16,6 +16,7 @@ from lib_lyco.models.diffusers_model import DiffusersModel
 from lib_lyco.models.load import load_model
 from lib_lyco.train.data.variation import Caption
 from lib_lyco.train.text import TextEncoding, Texts
+from lib_lyco.train.world import World
 
 SHORT, LONG = Caption("a cat", "a cat"), Caption("a dog " * 50, "a dog " * 50)
 
@@ -164,3 +165,20 @@ def test_nothing_is_kept_while_a_text_encoder_learns_or_when_off(model: Counting
 def test_fixed_texts_are_read_by_both_encoders(model: Counting) -> None:
     texts = Texts(encoding(model), learning=False)
     assert_same(texts.of(["a cat"]), texts.conds([SHORT]))
+
+
+class Second(World):
+    """The second of two processes on a machine of its own, whose folder has nothing of the first's."""
+
+    rank, size = 1, 2
+
+
+def test_captions_that_another_machine_has_kept_are_read_here_too(model: Counting, tmp_path: Path) -> None:
+    captions = [Caption(text, text) for text in ("one", "two", "three")]
+    texts = Texts(encoding(model), learning=False, folder=tmp_path)
+    model.seen.clear()
+    told = list(texts.prepare(captions, Second()))
+    assert told == [(1, 1), (1, 2), (2, 2)] and model.seen == ["two", "one", "three"]
+    model.seen.clear()
+    texts.conds(captions)
+    assert list(texts.prepare(captions, Second())) == [(1, 1)] and not model.seen

@@ -19,13 +19,14 @@ class ImageEncoder:
     def __init__(self, model: BaseModel, dtype: torch.dtype) -> None:
         self._model = model
         self._dtype = dtype
+        self._device = model.device  # its denoiser may be elsewhere while images are encoded
 
     def __call__(self, images: Tensor) -> Tensor:
         """(b, 3, h, w) in [-1, 1] on the CPU -> scaled latents (b, 4, h/8, w/8) on the model's device."""
-        images = moved(images, self._model.device)
+        images = moved(images, self._device)
         if self._dtype == torch.float32:
             return self._model.encode_images(images)
-        with torch.autocast(self._model.device.type, self._dtype):
+        with torch.autocast(self._device.type, self._dtype):
             latents = self._model.encode_images(images)
         finite = torch.isfinite(latents).flatten(1).all(dim=1)
         if not bool(finite.all()):

@@ -58,6 +58,9 @@ def stacked(pairs: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tens
 class LatentSource(Protocol):
     """Gives the latents of batches."""
 
+    at_most: int
+    """Images that are encoded at a time; 0 is no limit."""
+
     def prepare(self) -> Iterator[tuple[int, int]]:
         """What must be done before the first batch; yields (done, total) as it goes."""
         ...
@@ -81,6 +84,7 @@ class FreshLatents:
     ) -> None:
         self._source = source
         self._encode = encode
+        self.at_most = 0
         self._workers = workers
         self._world = world or World()
 
@@ -89,12 +93,13 @@ class FreshLatents:
 
     def batches(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Encoded]:
         for pixels, mask in ordered_map(self._pixels, batches, self._workers):
-            yield Encoded(encoded(self._encode, pixels), mask)
+            parts = pixels.split(self.at_most or len(pixels))
+            yield Encoded(torch.cat([encoded(self._encode, part) for part in parts]), mask)
 
     def kept(self) -> LatentSource | None:
         if _changing(self._source):
             return None
-        settings = CacheSettings(workers=self._workers, world=self._world)
+        settings = CacheSettings(workers=self._workers, batch_size=self.at_most or 1, world=self._world)
         return CachedLatents(self._source, self._encode, settings)
 
     def _pixels(self, batch: Sequence[Sample]) -> tuple[Tensor, Tensor | None]:
@@ -129,7 +134,7 @@ class CacheSettings:
     batch_size: int = 1
     """Pictures that the VAE encodes at a time."""
     world: World = World()
-    """The processes that share the work; a folder must be one for all of them."""
+    """The processes that share the work."""
 
 
 class CachedLatents:
@@ -146,6 +151,7 @@ class CachedLatents:
         self._source = source
         self._encode = encode
         self._settings = settings or CacheSettings()
+        self.at_most = self._settings.batch_size
         self._fingerprint = b""
         self._memory: dict[tuple[int, bool], tuple[Tensor, Tensor | None]] = {}
         self._files: dict[tuple[int, bool], Path] = {}
@@ -158,25 +164,32 @@ class CachedLatents:
             FileError: A cache file cannot be written.
             TrainingError: The VAE gives NaN or Inf.
         """
-        source, workers = self._source, self._settings.workers
+        source = self._source
         if self._settings.folder is not None:
             self._fingerprint = vae_fingerprint(self._encode)
         # neighbours of one bucket fit into one batch of the VAE
         order = sorted(range(len(source.records)), key=lambda index: source.placements[index].bucket)
-        order = self._settings.world.share(order)
+        yield from self._encoded(self._settings.world.share(order))
+        self._memory = self._settings.world.gathered(self._memory)
+        self._files = self._settings.world.gathered(self._files)
+        # what others have written on machines whose folder is not this one
+        yield from self._encoded(
+            sorted({index for (index, _), path in self._files.items() if not path.is_file()})
+        )
+
+    def _encoded(self, order: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Encodes what is missing of images; yields (done, total)."""
         waiting: list[_Job] = []
-        for done, jobs in enumerate(ordered_map(self._jobs, order, workers), start=1):
+        for done, jobs in enumerate(ordered_map(self._jobs, order, self._settings.workers), start=1):
             for job in jobs:
                 if waiting and job.pixels.shape != waiting[0].pixels.shape:
                     self._flush(waiting)
                 waiting.append(job)
-                if len(waiting) >= self._settings.batch_size:
+                if len(waiting) >= self.at_most:
                     self._flush(waiting)
             if done == len(order):
                 self._flush(waiting)
             yield done, len(order)
-        self._memory = self._settings.world.gathered(self._memory)
-        self._files = self._settings.world.gathered(self._files)
 
     def batches(self, batches: Iterable[Sequence[Sample]]) -> Iterator[Encoded]:
         """As `LatentSource.batches`. Raises FileError if a cache file is gone or damaged meanwhile."""
@@ -205,7 +218,7 @@ class CachedLatents:
             file = self._file(index, view)
             if file is not None:
                 self._files[index, view.flipped] = file
-            if file is None or not _is_whole(file):
+            if not self._is_there((index, view.flipped), file):
                 missing.append((view, file))
         if not missing:
             return []
@@ -219,6 +232,9 @@ class CachedLatents:
             )
             for view, file in missing
         ]
+
+    def _is_there(self, key: tuple[int, bool], file: Path | None) -> bool:
+        return key in self._memory if file is None else _is_whole(file)
 
     def _flush(self, waiting: list[_Job]) -> None:
         """Encodes and keeps what is waiting."""

@@ -25,7 +25,8 @@ class FailureOptions:
         "recover",
         "failures",
         "Too little memory for a step: gradient checkpointing, then latents and conds kept in memory, then "
-        "fewer samples in one pass, with equal steps (told, and noted in the files); or stop.",
+        "fewer samples in one pass, with equal steps; for encoding: the rest of the base model off the "
+        "device, then fewer images at a time (told, and noted in the files); or stop.",
         choices=_CHOICES,
         free=True,
     )
