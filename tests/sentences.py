@@ -25,10 +25,15 @@ def made_sentences(files: Iterable[Path]) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
         for line, text in _texts(ast.parse(file.read_text(encoding="utf-8")), {}):
-            for sentence in _SENTENCE_END.split(" ".join(text.split())):
+            for sentence in sentences_of(text):
                 if PROSE.search(sentence) and not text.startswith(_PART):
                     found.setdefault(sentence, f"{file.name}:{line}")
     return found
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, each on one line."""
+    return _SENTENCE_END.split(" ".join(text.split()))
 
 
 def normal(sentence: str) -> str:

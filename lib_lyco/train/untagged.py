@@ -31,6 +31,7 @@ class _Gap:
     """A kind of mistake, and the images."""
 
     what: str
+    """With {count} where their number stands."""
     remedy: str
     names: Sequence[str]
 
@@ -38,7 +39,8 @@ class _Gap:
     def error(self) -> ConfigError:
         shown = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
         remedy = f"{self.remedy} Or set {OPTION}, if it is meant."
-        return ConfigError(f"{len(self.names)} {self.what}", where=OPTION, got=shown, remedy=remedy)
+        what = self.what.format(count=len(self.names))
+        return ConfigError(what, where=OPTION, got=shown, remedy=remedy)
 
 
 def demand_captions(plan: Plan) -> None:
@@ -58,7 +60,7 @@ def demand_captions(plan: Plan) -> None:
 def _unread(subsets: Iterable[Subset]) -> _Gap:
     names = [name for subset in subsets for name in _files_beside(subset)]
     return _Gap(
-        "images have no caption, but caption files of another extension beside them.",
+        "{count} images have no caption, but caption files of another extension beside them.",
         "Set caption_extension to theirs.",
         names,
     )
@@ -82,7 +84,7 @@ def _partial(subsets: Iterable[Subset]) -> _Gap:
         if len(without) < len(subset.records) and not _has_chosen_words(subset):
             names += map(_name, without)
     return _Gap(
-        "images have no caption, though others in their folder have one.",
+        "{count} images have no caption, though others in their folder have one.",
         "Write their captions, or take the images out.",
         names,
     )
@@ -97,7 +99,7 @@ def _silent(subsets: Iterable[Subset]) -> _Gap:
         if record.caption_source == "none"
     ]
     return _Gap(
-        "images have no caption, and no folder's name or class_tokens in its place.",
+        "{count} images have no caption, and no folder's name or class_tokens in its place.",
         "Write captions, or name the folder like 10_sks dog.",
         names,
     )

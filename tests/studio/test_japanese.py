@@ -7,8 +7,11 @@ import json
 import pytest
 
 from lib_lyco.studio.form import describe_form
+from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.option import declarations
+from lib_lyco.train.options.subset import SubsetOptions
 from tests.architecture import ROOT
-from tests.sentences import made_sentences, normal
+from tests.sentences import made_sentences, normal, sentences_of
 
 SHOWN = (
     "studio/*.py",
@@ -19,6 +22,11 @@ SHOWN = (
     "files/[hlrst]*.py",  # nobody has to read what is inside a pickle, or names in metadata
     "catalog/facts.py",
     "entry/own_provider.py",
+    "train/[a-km-z]*.py",  # the launcher's are for the terminal
+    "train/l[oy]*.py",
+    "train/layer*.py",
+    "train/[cdfo]*/*.py",
+    "train/kohya/[!l]*.py",
 )
 """Files below lib_lyco whose sentences the tab shows."""
 NOT_SHOWN = {
@@ -33,8 +41,26 @@ NOT_SHOWN = {
     "images make",
     "lyco samples",
     "no record of a run",
+    "pip install {}",
+    "pip install lycoris-lora==4.0.0",
+    "lyco train",
+    "only the forward pass is made",
+    "{}: nothing for {}",
+    "a photo of (two:1.2) cats, [blurry], 1girl",
+    "a {} cannot be kept in a state",
+    "unknown kind {}",
+    "gradient checkpointing",
+    "held out",
+    "command line",
+    "the file",
+    "other fields",
+    "has no effect",
+    "nothing without",
+    "Layers by lycoris' preset ({}) or a TOML file of one; empty is kohya's choice, for ia3 its own",
 }
-"""Commands, names in files, parts of sentences, and what stands in a log."""
+"""Commands, names in files, parts of sentences, helps put together, and what stands in a log."""
+_FLAGS = 5
+"""A text with so many underscores is a list of flags."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +90,9 @@ def test_names_and_numbers_of_an_option_are_the_same_in_japanese(japanese: dict[
 def test_every_sentence_of_the_server_has_its_japanese(files: str, japanese: dict[str, str]) -> None:
     """A sentence is known by its words, whatever values stand in it; see lyco_words.js."""
     sentences = made_sentences((ROOT / "lib_lyco").glob(files))
+    helps = [one.option.help for kind in (TrainConfig, SubsetOptions) for one in declarations(kind)]
     known = {normal(key) for key in japanese} | NOT_SHOWN
+    known |= {normal(part) for text in helps for part in sentences_of(text)}  # a test above has them whole
     assert sentences
-    assert {one: at for one, at in sentences.items() if normal(one) not in known} == {}
+    unknown = {one: at for one, at in sentences.items() if normal(one) not in known}
+    assert {one: at for one, at in unknown.items() if one.count("_") < _FLAGS} == {}
