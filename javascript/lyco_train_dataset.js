@@ -119,6 +119,7 @@ lyco.Dataset = class {
             event.currentTarget.setAttribute("aria-pressed", isOn);
             this.grid.turn(name, isOn);
         };
+        this.maskButton = button(lyco.say("Masks"), turn("masks"), {"aria-pressed": "false", "title": lyco.say("Show in red what counts less")});
         this.undoButton = button(lyco.say("Undo"), () => this.step("undo"), {"disabled": true});
         this.redoButton = button(lyco.say("Redo"), () => this.step("redo"), {"disabled": true});
         this.colour = lyco.make("input", {"type": "color", "onchange": () => {
@@ -128,7 +129,7 @@ lyco.Dataset = class {
         return lyco.make("div", {"class": "lyco-train-set-row", "role": "toolbar", "aria-label": lyco.say("Images")},
             this.search, this.kindBox,
             button(lyco.say("Crops"), turn("crops"), {"aria-pressed": "false", "title": lyco.say("Show the part that is trained, and its bucket")}),
-            button(lyco.say("Masks"), turn("masks"), {"aria-pressed": "false", "title": lyco.say("Show in red what counts less")}),
+            this.maskButton,
             this.colourBox, this.undoButton, this.redoButton,
             button(lyco.say("Auto-tag…"), () => lyco.openTagging(this)),
             button(lyco.say("Duplicates…"), () => lyco.openDuplicates(this)),
@@ -145,6 +146,11 @@ lyco.Dataset = class {
         }
         event.preventDefault();
         this.step(key === "y" || event.shiftKey ? "redo" : "undo");
+    }
+
+    showMasks() {
+        this.maskButton.setAttribute("aria-pressed", true);
+        this.grid.turn("masks", true);
     }
 
     setOption(name, value) {
@@ -171,6 +177,14 @@ lyco.Dataset = class {
     link(what, image, more = {}) {
         const given = {"folder": this.folder, "name": image.name, "key": image.key, "background": this.desk.config.background ?? "white", ...more};
         return `./lyco/train/dataset/${what}?${new URLSearchParams(given)}`;
+    }
+
+    /** That of its mask, as the options make it. */
+    maskLink(what, image) {
+        const {config} = this.desk;
+        return this.link(what, image, {
+            "mask": image.mask, "mask_folder": config.mask_folder ?? "", "alpha_mask": config.alpha_mask ? "1" : "0", "metadata_file": this.metadata,
+        });
     }
 
     /** Reads the folder that the field names, or a metadata file that the options name with it: of one that

@@ -150,6 +150,7 @@ lyco.DatasetEditor = class {
             button(lyco.say("Remove doubles"), () => this.dataset.edit(names, "dedupe"), lyco.say("Keep each tag once in a caption")),
             button(lyco.say("Sort tags"), () => this.dataset.edit(names, "sort")),
             button(lyco.say("Auto-tag…"), () => lyco.openTagging(this.dataset)),
+            images.length === 1 && images[0].size ? button(lyco.say("Draw mask…"), () => lyco.openMaskEditor(this.dataset, images[0])) : "",
             this.dataset.metadata ? "" : button(isOut ? lyco.say("Take back") : lyco.say("Leave out"), () => this.dataset.exclude(names, !isOut),
                 lyco.say("Images that are left out are in a folder named excluded, beside the others")));
     }

@@ -78,10 +78,8 @@ lyco.DatasetGrid = class {
         }
         const frame = lyco.make("div", {"class": "lyco-train-set-frame", "style": `--ratio: ${image.size[0] / image.size[1]}`},
             lyco.make("img", {"src": this.dataset.link(what, image), "alt": "", "loading": "lazy", "decoding": "async", "draggable": "false"}));
-        const {config} = this.dataset.desk;
         if (masks && image.mask) {
-            const source = {"mask_folder": config.mask_folder ?? "", "alpha_mask": config.alpha_mask ? "1" : "0"};
-            frame.append(lyco.make("img", {"class": "lyco-train-set-mask", "alt": "", "src": this.dataset.link("overlay", image, source)}));
+            frame.append(lyco.make("img", {"class": "lyco-train-set-mask", "alt": "", "src": this.dataset.maskLink("overlay", image)}));
         }
         if (crops && image.bucket) {
             const share = (length, whole) => `${100 * length / whole}%`;

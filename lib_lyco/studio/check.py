@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from lib_lyco.errors import LycoError, one_line
+from lib_lyco.studio.dataset.duplicates import LOOK_SIDE, alike, look_of, same_files
 from lib_lyco.studio.form import Installed, install_command, is_installed
 from lib_lyco.studio.outlook import Outlook, size
 from lib_lyco.studio.simple import look_at
 from lib_lyco.studio.workplace import Base
 from lib_lyco.train.config import TrainConfig
+from lib_lyco.train.data.image import parse_colour, read_picture
 from lib_lyco.train.forecast.content import DataForecast, ImageLine
 from lib_lyco.train.optimisers import find_recipe
 from lib_lyco.train.sample_prompts import Picture, read_prompts
@@ -26,6 +28,8 @@ _FEW_SAMPLES, _MANY_SAMPLES = 200, 20_000
 _SMALL = 0.5
 """An image of less than this share of the trained area is enlarged to where it blurs."""
 _NAMED = 3
+_LOOKED_AT = 150
+"""Images: some seconds' work."""
 _STATE_COPIES = 4
 """A resume state has float32 weights and two averages of them, where the file has half of one's size."""
 _DATASET_FIELDS = frozenset((UNTAGGED, "caption_extension", "background"))
@@ -171,10 +175,7 @@ def _images(case: Case) -> Iterator[Problem]:
     if small and case.config.bucket_upscale:
         text = f"{len(small)} images are small, and blur at the size trained: {_names(small)}."
         yield Problem("advice", text, "images", "dataset")
-    doubles = _doubles(lines)
-    if doubles:
-        text = f"{len(doubles)} images are copies of others: {_names(doubles)}."
-        yield Problem("advice", text, "images", "dataset")
+    yield from _doubles(case.config, list({one.path: one for one in lines}.values()))
     yield from _trigger(case, lines)
     thin = sum(one.smallest_batch < case.config.batch_size for one in data.buckets)
     if thin > 1 and case.config.batch_size > 1:
@@ -202,25 +203,20 @@ def _trigger(case: Case, lines: Sequence[ImageLine]) -> Iterator[Problem]:
         yield Problem("advice", text, "caption_prefix", "dataset")
 
 
-def _doubles(lines: Sequence[ImageLine]) -> list[ImageLine]:
-    """Files with the same bytes as one before; only those of equal size are read."""
-    by_size: dict[int, list[ImageLine]] = {}
-    for line in lines:
-        by_size.setdefault(_bytes(line), []).append(line)
-    found: list[ImageLine] = []
-    for alike in by_size.values():
-        if len(alike) > 1:
-            seen: set[bytes] = set()
-            for line in alike:
-                data = Path(line.path).read_bytes()
-                if data in seen:
-                    found.append(line)
-                seen.add(data)
-    return found
-
-
-def _bytes(line: ImageLine) -> int:
-    return Path(line.path).stat().st_size
+def _doubles(config: TrainConfig, lines: Sequence[ImageLine]) -> Iterator[Problem]:
+    """Files with the same bytes, and images that nearly look the same; of many, only the first ones are
+    looked at, since all would take long."""
+    same = [index for group in same_files([Path(one.path) for one in lines]) for index in group[1:]]
+    if same:
+        text = f"{len(same)} images are copies of others: {_names([lines[index] for index in same])}."
+        yield Problem("advice", text, "images", "dataset")
+    seen = [one for index, one in enumerate(lines[:_LOOKED_AT]) if index not in same]
+    background = parse_colour(config.background)
+    looks = [look_of(read_picture(Path(one.path), background, draft=LOOK_SIDE).image) for one in seen]
+    near = [seen[index] for group in alike(looks) for index in group[1:]]
+    if near:
+        text = f"{len(near)} images show nearly the same as others: {_names(near)}."
+        yield Problem("advice", text, "images", "dataset")
 
 
 def _area(sides: tuple[int, int]) -> int:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from PIL import Image
@@ -51,6 +52,19 @@ def _blocking(problems: list[Problem]) -> list[tuple[str, str]]:
 
 def test_nothing_is_wrong(folder: Path) -> None:
     assert _found(folder) == []
+
+
+def test_copies_and_what_is_nearly_one_are_told(folder: Path) -> None:
+    areas = numpy.random.default_rng(0).integers(0, 255, (6, 7, 3), dtype=numpy.uint8)
+    scene = Image.fromarray(areas).resize((96, 80), Image.Resampling.BICUBIC)
+    for name, picture in (("6", scene), ("7", scene.resize((72, 60))), ("8", scene)):
+        picture.save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text("ohwx", encoding="utf-8")
+    told = [one.text for one in _found(folder) if one.section == "dataset"]
+    assert told == [
+        "1 images are copies of others: 8.png.",
+        "1 images show nearly the same as others: 7.png.",
+    ]
 
 
 def test_a_missing_folder(folder: Path) -> None:

@@ -8,24 +8,29 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from lib_lyco.errors import ConfigError, DataError
-from lib_lyco.studio.dataset.duplicates import doubles_json, find_doubles
-from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
+from PIL import Image
+
+from lib_lyco.errors import ConfigError, DataError, LycoError, one_line
+from lib_lyco.studio.dataset.duplicates import Look, Looks, doubles_json, find_doubles
+from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, new_group, text_step
 from lib_lyco.studio.dataset.history import Change, History, Step, Write
 from lib_lyco.studio.dataset.job import Job, Jobs
 from lib_lyco.studio.dataset.listing import Listing, read_listing, reread, view_config
-from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks
+from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks, mask_change
 from lib_lyco.studio.dataset.metadata import read_metadata
 from lib_lyco.studio.dataset.picture import Picture
 from lib_lyco.studio.dataset.reader import Memory
 from lib_lyco.studio.dataset.tagger import Tagger, Taggers, Wish
-from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
+from lib_lyco.studio.dataset.tagging import Captions, replace_where, tag_pictures
 from lib_lyco.studio.dataset.tags import ChangeLine
 from lib_lyco.studio.dataset.telling import Told, tell
 from lib_lyco.studio.dataset.thumbnails import Thumbnails
 from lib_lyco.studio.rights import Rights
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.data.image import parse_colour
+from lib_lyco.train.data.image import Colour, parse_colour
+from lib_lyco.train.data.source import ordered_map
+
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class DatasetDesk:
         self._histories = data / "history"
         self._taggers = taggers
         self._memory = Memory()
+        self._looks = Looks()
         self._last: tuple[TrainConfig, Listing] | None = None
         self._told: Told | None = None
         self._lock = RLock()
@@ -188,22 +194,60 @@ class DatasetDesk:
             LycoError: The folder may not be written, or a file cannot be.
         """
         listing = self.listing(replace(view, values={**view.values, "mask_folder": ""}))
-        named = str(view.values.get("mask_folder", "")).strip()
-        folder = self.rights.demand_path(named or default_mask_folder(view.folder), "mask_folder")
+        folder = self._mask_folder(view, listing)
         return folder, *make_masks(listing.chosen(names), folder)
+
+    def draw_mask(self, view: View, name: str, drawn: Image.Image) -> Path:
+        """Keeps the mask that was drawn for an image: the folder of masks. Where there was none, all other
+        images get masks too, since training demands them.
+
+        Raises:
+            DataError: There is no such image, or it cannot be read.
+            LycoError: The folder may not be written, or a file cannot be.
+        """
+        with self._lock:
+            listing = self._known(view)
+            (picture,) = listing.chosen([name])
+            if picture.record is None:
+                raise DataError("An image cannot be read.", where=name)
+            folder = self._mask_folder(view, listing)
+            change = mask_change(picture.record, folder, drawn)
+            self._do(view, Step(f"Mask of {name}", new_group(), [change]))
+            if not view.config.mask_folder:
+                make_masks(listing.used, folder)
+            return folder
+
+    def _mask_folder(self, view: View, listing: Listing) -> Path:
+        named = str(view.values.get("mask_folder", "")).strip()
+        return self.rights.demand_path(named or default_mask_folder(listing.folder), "mask_folder")
 
     def find_doubles(self, view: View) -> Job:
         """Begins to look for images that are there twice. Raises DataError if another job runs."""
         pictures = [picture for picture in self.listing(view).used if picture.record is not None]
         background = parse_colour(view.config.background)
-
-        def thumbnail(picture: Picture) -> bytes:
-            return self.thumbnails.read(picture.path, picture.key, background)
-
         return self.jobs.start(
-            Job("duplicates", len(pictures)),
-            lambda job: doubles_json(find_doubles(pictures, thumbnail, job.goes_on)),
+            Job("duplicates", len(pictures)), lambda job: self._doubles(job, pictures, background)
         )
+
+    def _doubles(self, job: Job, pictures: Sequence[Picture], background: Colour) -> Mapping[str, Any]:
+        def look(picture: Picture) -> Look | LycoError:
+            try:
+                return self._looks.of(picture.path, picture.key, background)
+            except LycoError as error:
+                return error
+
+        seen: list[Picture] = []
+        looks: list[Look] = []
+        found = zip(pictures, ordered_map(look, pictures, _THREADS), strict=False)
+        for number, (picture, one) in enumerate(found):
+            if not job.goes_on(number):
+                break
+            if isinstance(one, LycoError):
+                job.notes.append(one_line(replace_where(one, picture.name)))
+            else:
+                seen.append(picture)
+                looks.append(one)
+        return doubles_json(find_doubles(seen, looks))
 
     @property
     def taggers(self) -> Sequence[Tagger]:

@@ -30,8 +30,8 @@ class Picture:
     placement: Placement | None = None
     repeats: float = 1.0
     excluded: bool = False
-    mask: bool = False
-    """Whether a part of it counts less."""
+    mask: str = ""
+    """A name for the content of its mask; "" if all of it counts."""
     problem: str = ""
     """Why training would refuse it."""
     advice: str = ""

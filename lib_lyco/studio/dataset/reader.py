@@ -19,7 +19,7 @@ from lib_lyco.train.data.caption import EXTENSIONS as CAPTION_EXTENSIONS
 from lib_lyco.train.data.caption import read_text
 from lib_lyco.train.data.folder import ListedFolder, make_record
 from lib_lyco.train.data.header import ImageHeader, read_header
-from lib_lyco.train.data.mask import demand_masks
+from lib_lyco.train.data.mask import demand_same_shape, find_mask
 from lib_lyco.train.data.record import ImageRecord
 
 _ENLARGED, _CUT = 1.5, 0.25
@@ -135,12 +135,15 @@ class Reader:
         record = picture.record
         if record is None or not (record.subset.mask_folder or record.subset.alpha_mask):
             return picture
+        if not record.subset.mask_folder:
+            return replace(picture, mask="alpha" if record.transparent else "")
         try:
-            demand_masks([record])
-        except DataError as error:
+            path = find_mask(Path(record.subset.mask_folder), record)
+            state = FileState.at(path)
+            demand_same_shape(path, self.memory.header(path, state).size, record)
+        except (DataError, FileError) as error:
             return replace(picture, problem=sentence(error))
-        mask = bool(record.subset.mask_folder) or (record.subset.alpha_mask and record.transparent)
-        return replace(picture, mask=mask)
+        return replace(picture, mask=key_of(path, state))
 
     def _placement(self, size: Size) -> Placement | DataError:
         if size not in self._placements:

@@ -11,11 +11,13 @@ another since then: images with what has changed of them, and tags with other co
 | POST `edit` | `mark names action`, what it needs | the same, and `skipped` |
 | POST `undo`, `redo`, `exclude` | `mark names excluded` | the same |
 | POST `masks` | `names` | `mask_folder made kept` |
+| POST `draw` | `name`, `mask`: a PNG as `data:...` | `mask_folder` |
 | POST `duplicates`, `tag` | `names tagger wish` | a job |
 | GET `job`, POST `job/stop` | | `job`: null, or `id kind total done state problem notes result` |
 | GET `taggers` | | `taggers`: `id title problem sentences` |
 | POST `upload` | a file; `folder name set` in the address | `folder saved refused` |
-| GET `thumbnail`, `picture`, `overlay` | `folder name key background mask_folder alpha_mask` | a picture |
+| GET `thumbnail`, `picture` | `folder name key background` in the address | a picture |
+| GET `overlay`, `mask` | `folder name mask_folder alpha_mask metadata_file` | red or gray |
 """
 
 from __future__ import annotations
@@ -24,16 +26,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from PIL import Image
+
 from lib_lyco.errors import ConfigError, DataError
 from lib_lyco.studio.dataset.actions import edit_of
 from lib_lyco.studio.dataset.body import names_of, text_of, wish_of
 from lib_lyco.studio.dataset.desk import DatasetDesk, View
 from lib_lyco.studio.dataset.job import Job
-from lib_lyco.studio.dataset.masks import read_own_mask
+from lib_lyco.studio.dataset.masks import read_drawn, read_own_mask
 from lib_lyco.studio.dataset.reader import content_key
 from lib_lyco.studio.dataset.tagger import Taggers
 from lib_lyco.studio.dataset.tags import Grammar
-from lib_lyco.studio.dataset.thumbnails import LARGE, MEDIA_TYPE, mask_overlay, small_picture
+from lib_lyco.studio.dataset.thumbnails import LARGE, MEDIA_TYPE, mask_overlay, png, small_picture
 from lib_lyco.studio.dataset.upload import receive, safe_name
 from lib_lyco.studio.rights import Rights
 from lib_lyco.train.data.header import read_header, readable_extensions
@@ -54,8 +58,8 @@ def dataset_routes(rights: Rights, data: Path, taggers: Taggers) -> list[Route]:
         taggers: What can look at images, asked each time.
     """
     answers = _Answers(DatasetDesk(rights, data, taggers))
-    posts = ("list", "edit", "undo", "redo", "exclude", "masks", "duplicates", "tag")
-    gets = ("thumbnail", "picture", "overlay", "taggers", "job")
+    posts = ("list", "edit", "undo", "redo", "exclude", "masks", "draw", "duplicates", "tag")
+    gets = ("thumbnail", "picture", "overlay", "mask", "taggers", "job")
     return [
         *(Route("POST", f"{_ROOT}/{name}", getattr(answers, name)) for name in posts),
         *(Route("GET", f"{_ROOT}/{name}", getattr(answers, name)) for name in gets),
@@ -106,6 +110,11 @@ class _Answers:
     def masks(self, ask: Ask) -> Mapping[str, Any]:
         folder, made, kept = self._desk.make_masks(self._view(ask), names_of(ask.body))
         return {"mask_folder": str(folder), "made": made, "kept": kept}
+
+    def draw(self, ask: Ask) -> Mapping[str, Any]:
+        view, drawn = self._view(ask), read_drawn(text_of(ask.body, "mask"))
+        folder = self._desk.draw_mask(view, text_of(ask.body, "name"), drawn)
+        return {"mask_folder": str(folder)}
 
     def duplicates(self, ask: Ask) -> Mapping[str, Any]:
         return _job(self._desk.find_doubles(self._view(ask)))
@@ -162,17 +171,28 @@ class _Answers:
         )
 
     def overlay(self, ask: Ask) -> Content:
+        mask = self._mask(ask)
+        if mask is None:
+            raise DataError("All of this image counts.", where=ask.given.get("name", ""))
+        return Content(mask_overlay(mask), "image/png")
+
+    def mask(self, ask: Ask) -> Content:
+        mask = self._mask(ask) or Image.new("L", (1, 1), 255)
+        mask.thumbnail((LARGE, LARGE))
+        return Content(png(mask), "image/png")
+
+    def _mask(self, ask: Ask) -> Image.Image | None:
+        """The mask of an image as the options in the address make it; None if all of it counts."""
         path = self._image(ask)
         masks, by_alpha = ask.given.get("mask_folder", ""), ask.given.get("alpha_mask") == "1"
         if masks:
             self._desk.rights.demand_path(masks, "mask_folder")
         options = SubsetOptions(mask_folder=masks, alpha_mask=by_alpha)
         header = read_header(path)
-        record = ImageRecord(path, header.size, "", "none", path.parent.name, options, header.transparent)
-        mask = read_own_mask(record)
-        if mask is None:
-            raise DataError("All of this image counts.", where=path.name)
-        return Content(mask_overlay(mask), "image/png")
+        folder = Path(ask.given.get("metadata_file") or path.parent).name
+        return read_own_mask(
+            ImageRecord(path, header.size, "", "none", folder, options, header.transparent)
+        )
 
     def _new_folder(self, name: str) -> Path:
         place = safe_name(name.strip() or "images")

@@ -67,7 +67,7 @@ class Thumbnails:
 
 def small_picture(path: Path, background: Colour, side: int) -> bytes:
     """An image as a JPEG whose sides are at most so long. Raises DataError if it cannot be read."""
-    picture = read_picture(path, background).image
+    picture = read_picture(path, background, draft=side).image
     picture.thumbnail((side, side), Image.Resampling.BOX if side <= SIDE else Image.Resampling.LANCZOS)
     return _encoded(picture, "JPEG", quality=85)
 

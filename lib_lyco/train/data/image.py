@@ -53,19 +53,22 @@ class Picture:
     """Gray, of the same shape in any size: white counts, black does not; None if all counts."""
 
 
-def read_picture(path: Path, background: Colour, alpha_mask: bool = False) -> Picture:
+def read_picture(path: Path, background: Colour, alpha_mask: bool = False, draft: int = 0) -> Picture:
     """The upright RGB image, transparent parts replaced by the background.
 
     Args:
         path: The image file.
         background: What shows behind transparent parts.
         alpha_mask: Whether its alpha channel is its mask.
+        draft: Pixels of a side that are enough: a JPEG is then decoded at a half, a quarter or an eighth.
 
     Raises:
         DataError: The file is no readable image.
     """
     try:
         with Image.open(path) as image:
+            if draft:
+                image.draft(None, (draft, draft))
             whole = _eight_bit(upright(image))
             if not is_transparent(whole):
                 return Picture(whole.convert("RGB"))

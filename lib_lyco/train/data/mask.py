@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lib_lyco.errors import DataError
+from lib_lyco.train.data.bucket import Size
 from lib_lyco.train.data.header import EXTENSIONS, read_header
 from lib_lyco.train.data.record import ImageRecord
 
@@ -47,11 +48,13 @@ def demand_masks(records: Iterable[ImageRecord]) -> None:
     """Raises DataError where an image of a subset with masks has none, or one of another shape."""
     for record in records:
         if record.subset.mask_folder:
-            _demand_same_shape(find_mask(Path(record.subset.mask_folder), record), record)
+            mask = find_mask(Path(record.subset.mask_folder), record)
+            demand_same_shape(mask, read_header(mask).size, record)
 
 
-def _demand_same_shape(mask: Path, record: ImageRecord) -> None:
-    (width, height), size = read_header(mask).size, record.size
+def demand_same_shape(mask: Path, shape: Size, record: ImageRecord) -> None:
+    """Raises DataError where a mask of this size has another shape than its image."""
+    (width, height), size = shape, record.size
     if abs(width * size[1] / (height * size[0]) - 1) > _SAME_SHAPE:
         raise DataError(
             "A mask has not the shape of its image.",
