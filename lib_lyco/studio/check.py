@@ -87,6 +87,8 @@ def _base(case: Case) -> Iterator[Problem]:
             yield Problem("blocks", f"There is no base model {named}.", "base_model")
     elif case.base.problem:
         yield Problem("blocks", case.base.problem, "base_model")
+    elif any(one.option == "base_family" for one in case.outlook.remarks):
+        return  # told there
     elif case.base.family and case.config.base_family not in ("auto", case.base.family):
         text = f"The base model is {case.base.family}, but {case.config.base_family} is expected."
         yield Problem("blocks", text, "base_family")
