@@ -86,13 +86,18 @@ def test_names_and_numbers_of_an_option_are_the_same_in_japanese(japanese: dict[
         assert [word for word in wanted if word not in japanese[option["help"]]] == [], option["name"]
 
 
+def shown_sentences(files: str) -> dict[str, str]:
+    """The sentences of some files, with their places, but for the helps of options, which are translated
+    as wholes."""
+    helps = [one.option.help for kind in (TrainConfig, SubsetOptions) for one in declarations(kind)]
+    left_out = NOT_SHOWN | {normal(part) for text in helps for part in sentences_of(text)}
+    made = made_sentences((ROOT / "lib_lyco").glob(files)).items()
+    return {one: at for one, at in made if normal(one) not in left_out and one.count("_") < _FLAGS}
+
+
 @pytest.mark.parametrize("files", SHOWN)
 def test_every_sentence_of_the_server_has_its_japanese(files: str, japanese: dict[str, str]) -> None:
     """A sentence is known by its words, whatever values stand in it; see lyco_words.js."""
-    sentences = made_sentences((ROOT / "lib_lyco").glob(files))
-    helps = [one.option.help for kind in (TrainConfig, SubsetOptions) for one in declarations(kind)]
-    known = {normal(key) for key in japanese} | NOT_SHOWN
-    known |= {normal(part) for text in helps for part in sentences_of(text)}  # a test above has them whole
+    sentences, known = shown_sentences(files), {normal(key) for key in japanese}
     assert sentences
-    unknown = {one: at for one, at in sentences.items() if normal(one) not in known}
-    assert {one: at for one, at in unknown.items() if one.count("_") < _FLAGS} == {}
+    assert {one: at for one, at in sentences.items() if normal(one) not in known} == {}
