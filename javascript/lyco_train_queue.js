@@ -53,7 +53,7 @@ lyco.RunList = class {
             "ondragstart": (event) => this.hold(run.id, event), "ondragend": () => this.letGo(),
             "ondragover": (event) => this.over(item, event), "ondrop": (event) => this.drop(event),
         },
-        lyco.make("span", {"class": "lyco-train-name"}, run.name, lyco.kindText(run.kind) && ` (${lyco.kindText(run.kind)})`, lyco.make("small", {}, run.base)),
+        lyco.make("span", {"class": "lyco-train-name"}, run.name, lyco.kindText(run.kind) && ` (${lyco.kindText(run.kind)})`, lyco.make("small", {}, lyco.sayMade(run.base))),
         lyco.make("div", {"class": "lyco-train-actions"}, lyco.button("↑", lyco.say("Move {name} up", {name: run.name}), () => this.move(place, place - 1), {...key("up"), "disabled": place === 0}),
         lyco.button("↓", lyco.say("Move {name} down", {name: run.name}), () => this.move(place, place + 1), {...key("down"), "disabled": place === count - 1}),
         lyco.wordButton(lyco.say("Take out"), () => this.does(run, "stop"), {...key("out"), "aria-label": lyco.say("Take {name} out of the queue", {name: run.name})})));

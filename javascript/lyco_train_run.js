@@ -143,7 +143,7 @@ lyco.RunCard = class {
             [lyco.say("Loss"), run.loss === null ? null : lyco.shortNumber(run.loss)],
             [lyco.say("Smoothed loss"), run.average_loss === null ? null : lyco.shortNumber(run.average_loss)],
             ...lyco.measuredFacts(run.result ?? {}),
-            [lyco.say("Base model"), run.base, true],
+            [lyco.say("Base model"), lyco.sayMade(run.base), true],
         ];
         this.facts.replaceChildren(...facts.filter(([, value]) => value).map(([name, value, isWide = false]) => lyco.make(
             "div", {"data-wide": isWide}, lyco.make("dt", {}, name), lyco.make("dd", {}, value),

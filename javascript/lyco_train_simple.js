@@ -62,7 +62,7 @@ lyco.TrainSimple = class {
 
     base() {
         const items = this.form.options.told.bases.map((base) => lyco.make(
-            "option", {value: base.name}, [base.title, base.family?.toUpperCase()].filter(Boolean).join(" · "),
+            "option", {value: base.name}, [lyco.sayMade(base.title), base.family?.toUpperCase()].filter(Boolean).join(" · "),
         ));
         const select = lyco.make("select", {id: "lyco_train_simple_base", onchange: () => this.answer("base", select.value)}, ...items);
         select.value = this.answers.base;
