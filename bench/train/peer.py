@@ -1,11 +1,13 @@
 """Measures whole training steps, ours beside sd-scripts', on a made-up base model of full size.
 
     python -m bench.train.peer --sd-scripts DIR --python PY
-    python -m bench.train.peer --sd-scripts DIR --python PY --family sdxl --networks lora --precision bf16
+    python -m bench.train.peer --sd-scripts DIR --python PY --family sdxl --networks lora --apart
 
 DIR is a checkout of sd-scripts, PY the Python of an environment with its requirements (and lycoris-lora).
 Each trains in a process of its own, from the same command line in sd-scripts' words, which ours imports;
-their steps are made in turn, each while the other waits. A step is everything from one to the next: batch,
+their steps are made in turn, each while the other waits; with `--apart`, for models of which memory holds
+one only, they run one after the other, `--rounds` times. The base model lies in half precision, in which
+sd-scripts keeps it where --mixed_precision is half, too. A step is everything from one to the next: batch,
 text encoder, UNet, loss, backward, clipping, optimiser, and what is told of it. The first is not timed,
 nor is the last, after which files are written; these tell whether both have trained the same layers.
 """
@@ -19,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -130,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--precision", choices=["no", "bf16", "fp16"], default="no")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--apart", action="store_true", help="one trainer at a time")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each, with --apart")
     parser.add_argument(
         "--keep", type=Path, help="a folder for logs and networks; left out: nothing is kept"
     )
@@ -140,10 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_images(folder / "images", chosen.size, chosen.batch * (chosen.steps + 2))
         if not chosen.checkpoint:
             chosen.checkpoint = write_checkpoint(folder / "base.safetensors", chosen.family, width=None)
+        turns = f"{chosen.rounds} turns of each, " if chosen.apart else ""
         print(
             f"{chosen.family}, torch {torch.__version__}, {chosen.threads} threads, {chosen.size} px, "
             f"batch {chosen.batch}, rank {chosen.rank}, mixed_precision {chosen.precision}, "
-            f"median of {chosen.steps} steps\n\n"
+            f"{turns}median of {chosen.steps} steps\n\n"
             "| | sd-scripts, wall (CPU) | ours, wall (CPU) | ratio, wall (CPU) | peak memory | ratio | "
             "layers, tensors, MB | loss | load |\n|---|---|---|---|---|---|---|---|---|"
         )
@@ -158,22 +163,45 @@ def measure(name: str, chosen: argparse.Namespace, folder: Path) -> tuple[Facts,
         ([sys.executable, "-m", "bench.train.arm_ours"], _ROOT, "ours"),
     )
     files = [folder / f"{name}-{arm}.safetensors" for _, _, arm in programs]
-    for file in files:
+
+    def begun(index: int) -> Arm:
+        (command, where, _), file = programs[index], files[index]
         file.unlink(missing_ok=True)
-    theirs, ours = (
-        Arm([*command, *flags(name, chosen, folder, file)], where, file.with_suffix(".log"), chosen.threads)
-        for (command, where, _), file in zip(programs, files, strict=True)
-    )
-    with theirs, ours:
-        for arm in (theirs, ours):
-            arm.listen()
-        for _ in range(chosen.steps):
-            theirs.step()
-            ours.step()
-        for arm in (theirs, ours):
-            arm.release()
-    first, second = (facts(arm.told[1:], file) for arm, file in zip((theirs, ours), files, strict=True))
+        words = [*command, *flags(name, chosen, folder, file)]
+        return Arm(words, where, file.with_suffix(".log"), chosen.threads)
+
+    told = apart(begun, chosen.steps, chosen.rounds) if chosen.apart else in_turn(begun, chosen.steps)
+    first, second = (facts(steps, file) for steps, file in zip(told, files, strict=True))
     return first, second
+
+
+def in_turn(begun: Callable[[int], Arm], steps: int) -> list[list[dict[str, float]]]:
+    """What both tell of their steps, each made while the other waits."""
+    arms = [begun(0), begun(1)]
+    with arms[0], arms[1]:
+        for arm in arms:
+            arm.listen()
+        for _ in range(steps):
+            for arm in arms:
+                arm.step()
+        for arm in arms:
+            arm.release()
+    return [arm.told[1:] for arm in arms]
+
+
+def apart(begun: Callable[[int], Arm], steps: int, rounds: int) -> list[list[dict[str, float]]]:
+    """What both tell of their steps, where one has ended before the other begins."""
+    told: list[list[dict[str, float]]] = [[], []]
+    for index in [0, 1] * rounds:
+        with begun(index) as arm:
+            arm.listen()
+            for _ in range(steps):
+                arm.step()
+            arm.release()
+        told[index] += arm.told[1:]
+        walls = ", ".join(f"{step['wall']:.2f}" for step in arm.told[1:])
+        print(f"({('sd-scripts', 'ours')[index]}: {walls} s)", file=sys.stderr, flush=True)
+    return told
 
 
 def flags(name: str, chosen: argparse.Namespace, folder: Path, to: Path) -> list[str]:
@@ -218,7 +246,7 @@ def facts(steps: Sequence[Mapping[str, float]], file: Path) -> Facts:
     return Facts(
         wall=statistics.median(step["wall"] for step in steps),
         cpu=statistics.median(step["cpu"] for step in steps),
-        peak=steps[-1]["peak"],
+        peak=max(step["peak"] for step in steps),
         loss=statistics.mean(step["loss"] for step in steps),
         network=(len(layers), len(tensors), file.stat().st_size),
     )
