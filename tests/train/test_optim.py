@@ -61,6 +61,11 @@ def test_long_gradient_is_shortened() -> None:
     gradient = parameter.grad
     ours.step(0)
     torch.testing.assert_close(gradient, torch.tensor([0.6, 0.8]), atol=1e-5, rtol=0)
+    whole = adamw([Group("unet", [parameter], 1.0)], limits=Limits(max_grad_norm=0.0))
+    parameter.grad = torch.tensor([3.0, 4.0])
+    gradient = parameter.grad
+    whole.step(0)
+    assert gradient.tolist() == [3.0, 4.0]  # --max_grad_norm=0.0, as is usual with AdaFactor
 
 
 def test_gradient_that_is_not_finite_never_reaches_the_optimiser() -> None:

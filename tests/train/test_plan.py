@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,37 @@ def test_steps_are_those_of_sd_scripts(sixty_four: Path) -> None:
     alone = planned(sixty_four / "train", batch_size=2, epochs=4)
     assert alone.total_steps == 5120
     assert not any("twice as long" in note for note in alone.notes)
+
+
+@pytest.mark.parametrize(
+    ("images", "repeats", "num_reg", "length", "expected"),
+    [
+        # doc 000: 61 images, 36 epochs; 30 images, 70 epochs
+        (61, 1, 0, {"epochs": 36}, (61, 36, 2196)),
+        (30, 1, 0, {"epochs": 70}, (30, 70, 2100)),
+        # doc 002, out of sd-scripts' own log: batches per epoch, epochs, steps
+        (49, 40, 10, {"max_steps": 15680}, (3920, 4, 15680)),
+        (10, 40, 10, {"max_steps": 4000}, (800, 5, 4000)),
+        (115, 40, 10, {"max_steps": 10000}, (9200, 2, 10000)),
+    ],
+)
+def test_steps_are_those_of_the_documents(
+    images: int,
+    repeats: int,
+    num_reg: int,
+    length: dict[str, int],
+    expected: tuple[int, int, int],
+    tmp_path: Path,
+) -> None:
+    first = write_image(tmp_path / "train" / f"{repeats}_lain" / "0.png", (16, 16))
+    for number in range(1, images):
+        shutil.copy(first, first.with_name(f"{number}.png"))
+    (tmp_path / "reg" / "1_1girl").mkdir(parents=True)
+    for number in range(num_reg):
+        shutil.copy(first, tmp_path / "reg" / "1_1girl" / f"{number}.png")
+    reg = {"reg_images": str(tmp_path / "reg")} if num_reg else {}
+    plan = planned(tmp_path / "train", **reg, **length)
+    assert (plan.steps_per_epoch, plan.epochs, plan.total_steps) == expected
 
 
 def test_the_file_tells_of_training_and_regularisation_images_apart(sixty_four: Path) -> None:

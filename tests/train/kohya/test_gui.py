@@ -92,6 +92,12 @@ def test_the_launchers_fields_and_those_nobody_reads_are_told() -> None:
     assert "guidance_scale, ae" in others
 
 
+def test_switches_of_old_files_that_mean_nothing_are_told() -> None:
+    found = read(no_token_padding=True, dynamo_backend="no", xformers=True)
+    assert {"no_token_padding", "xformers"} <= flags(found, "obsolete")
+    assert not flags(found, "attention")  # no is what there is
+
+
 def test_a_warmup_beside_a_constant_rate() -> None:
     found = read(lr_scheduler="constant", lr_warmup=10)
     config = found.config()
