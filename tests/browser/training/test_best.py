@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_one_of_the_files_is_kept_and_the_others_are_removed(training_page: Page
     assert "training images" in section.locator(".lyco-train-phase").inner_text()
     section.get_by_role("button", name="Keep cat-000001.safetensors at 0.5").click()
     dialog = training_page.get_by_role("dialog")
-    expect(dialog).to_contain_text("cat.safetensors.")
+    expect(dialog).to_contain_text(re.compile(r"removed: .*cat\.safetensors.* \(\d.* KB\)"))
     dialog.get_by_role("button", name="Keep it, remove the others").click()
     expect(section.locator(".lyco-train-phase")).to_contain_text("was kept", timeout=PATIENCE)
     assert (ui.output / "cat.safetensors").read_bytes() == wanted
