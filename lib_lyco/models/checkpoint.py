@@ -91,6 +91,14 @@ def open_checkpoint(path: Path, prediction: Prediction | None = None) -> Checkpo
 
 
 def _look(path: Path) -> Survey:
+    if path.is_dir():
+        raise ModelError(
+            "The base model is a folder",
+            where=str(path),
+            got="a model of diffusers" if (path / "model_index.json").exists() else "other files",
+            expected="one .safetensors or .ckpt file",
+            remedy="Take the single file that the model is published as too, or convert it to one.",
+        )
     with reading(path) as file:
         pickled = is_pickled(file.read(_HEAD_BYTES))
     tensors = read_tensors(path) if pickled else None

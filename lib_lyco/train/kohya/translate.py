@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ _TORCH_SCHEDULES = {
 }
 """Classes of torch that lr_scheduler_type names most -> the nearest of ours."""
 
+_REPOSITORY = re.compile(r"(?!\.)[\w.-]+/(?!.*\.(safetensors|ckpt|pt|bin)$)[\w.-]+")
+"""A name at Hugging Face: two words and a slash, and no file's extension."""
 _PRECISIONS = {"no": "fp32", "float": "fp32", "fp16": "fp16", "bf16": "bf16"}
 
 
@@ -77,6 +80,13 @@ def _default(draft: Draft, flag: str, option: str, value: Any) -> None:
 
 
 def _model(flags: Flags, draft: Draft) -> None:
+    name = str(flags.get("pretrained_model_name_or_path", ""))
+    if _REPOSITORY.fullmatch(name):
+        draft.note(
+            "pretrained_model_name_or_path",
+            "attention",
+            f"{name} is not downloaded: name the model's file.",
+        )
     if flags.get("v2"):
         draft.options["base_family"] = "sd2"
     if flags.get("v_parameterization"):

@@ -240,6 +240,22 @@ def test_an_import_says_that_images_without_captions_stop_the_run() -> None:
     assert kinds(found, "allow_untagged") == ["default"] and not found.config().allow_untagged
 
 
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [
+        ("runwayml/stable-diffusion-v1-5", True),
+        ("models/a.safetensors", False),
+        ("../base", False),
+        (r"C:\models\a.ckpt", False),
+        ("C:/models/a.ckpt", False),
+    ],
+)
+def test_a_model_that_would_be_downloaded_is_told(name: str, is_told: bool) -> None:
+    found = from_flags([f"--pretrained_model_name_or_path={name}"])
+    assert kinds(found, "pretrained_model_name_or_path") == (["attention"] if is_told else [])
+    assert found.options["base_model"] == name
+
+
 def test_empty_values_are_as_not_given() -> None:
     assert parse_flags(["--vae=", "--network_dim=", "--seed=1"]) == {"seed": 1}
 
