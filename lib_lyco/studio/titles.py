@@ -154,6 +154,7 @@ TITLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "Noise and loss": {
             "noise_offset": "Noise offset",
             "noise_offset_random_strength": "Random noise offset",
+            "noise_offset_by_timestep": "Noise offset by timestep",
             "adaptive_noise_scale": "Adaptive noise scale",
             "multires_noise_iterations": "Multires noise iterations",
             "multires_noise_discount": "Multires noise discount",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -63,6 +63,8 @@ class NoiseSettings:
     """Whether each sample's strength is uniform in [0, offset)."""
     adaptive_scale: float = 0.0
     """Adds this times a channel's absolute mean to the strength; never below 0."""
+    offset_by_timestep: Tensor | None = field(default=None, compare=False)
+    """(timesteps,): what the strength is multiplied by; see `balanced_offsets`."""
     multires_iterations: int = 0
     """How many coarser layers of noise are added."""
     multires_discount: float = 0.3
@@ -104,7 +106,7 @@ def draw(
     chosen = torch.stack([when.draw(num_timesteps, generator) for generator in generators])
     eps = moved(torch.stack([torch.randn(shape, generator=one) for one in generators]), device)
     if settings.offset > 0:
-        eps = eps + _offset(latents, settings, generators)
+        eps = eps + _offset(latents, settings, generators, chosen)
     if settings.multires_iterations > 0:
         pyramids = torch.stack([_pyramid(shape, settings, one) for one in generators])
         eps = eps + moved(pyramids, device)
@@ -124,12 +126,32 @@ def _strengths(strength: float, random: bool, generators: Sequence[torch.Generat
     return strength * torch.stack([torch.rand((1, 1, 1), generator=one) for one in generators])
 
 
-def _offset(latents: Tensor, settings: NoiseSettings, generators: Sequence[torch.Generator]) -> Tensor:
+def balanced_offsets(abar: Tensor) -> Tensor:
+    """By how much offset noise counts at each timestep, up to 1 at the last, (timesteps,) float64.
+
+    The balanced strategy of Kutsuna 2024 (arXiv 2412.03134, equations 22 and 34, Algorithm 1; in OneTrainer
+    `generalized_offset_noise`). Its sum over gamma has the factors (1 - abar_t) / (a_t (1 - abar_(t-1))),
+    whose product is (1 - abar_t) / abar_t up to a constant, so that
+    psi_t = sqrt((1 - abar_t) / (1 - abar_T)) · abar_T / abar_t.
+
+    Args:
+        abar: (timesteps,), more than 0.
+    """
+    abar = abar.double()
+    return ((1 - abar) / (1 - abar[-1])).sqrt() * abar[-1] / abar
+
+
+def _offset(
+    latents: Tensor, settings: NoiseSettings, generators: Sequence[torch.Generator], timesteps: Tensor
+) -> Tensor:
     """(b, c, 1, 1): o · N, with o raised by the latents' channel means where that is asked for."""
     strength = moved(_strengths(settings.offset, settings.offset_random, generators), latents.device)
     if settings.adaptive_scale != 0:
         means = latents.mean(dim=(2, 3), keepdim=True).abs()
         strength = (strength + settings.adaptive_scale * means).clamp(min=0)
+    if settings.offset_by_timestep is not None:
+        weights = settings.offset_by_timestep[timesteps].float().view(-1, 1, 1, 1)
+        strength = strength * moved(weights, latents.device)
     shape = (latents.shape[1], 1, 1)
     normals = torch.stack([torch.randn(shape, generator=one) for one in generators])
     return strength * moved(normals, latents.device)

@@ -127,6 +127,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "sample_at_first": {"sample_prompts": "a.txt"},
     "noise_offset_random_strength": {"noise_offset": 0.1},
     "adaptive_noise_scale": {"noise_offset": 0.1},
+    "noise_offset_by_timestep": {"noise_offset": 0.1},
     "multires_noise_discount": {"multires_noise_iterations": 6},
     "ip_noise_gamma_random_strength": {"ip_noise_gamma": 0.1},
     "timestep_mean": {"timestep_sampling": "logit_normal"},
@@ -223,6 +224,10 @@ def test_flags_not_given_set_nothing() -> None:
         ({"prior_loss_weight": 0.5}, "prior_loss_weight"),
         ({"tag_dropout_keep": ("cat",)}, "tag_dropout_keep"),
         ({"masked_prior_weight": 0.5}, "masked_prior_weight"),
+        (
+            {"noise_offset_by_timestep": True, "noise_offset": 0.5, "zero_terminal_snr": True},
+            "noise_offset_by_timestep",
+        ),
         ({"reg_prior_prediction": True}, "reg_prior_prediction"),
     ],
 )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lib_lyco.train.noise import Draw, NoiseSettings, TimestepSettings, draw
+from lib_lyco.train.noise import Draw, NoiseSettings, TimestepSettings, balanced_offsets, draw
 from lib_lyco.train.seed import derived_generator
 
 ALL = NoiseSettings(
@@ -61,6 +61,35 @@ def test_offset_is_common_to_a_channel_and_has_its_strength() -> None:
     random = drawn(torch.zeros(4000, 2, 2, 2), NoiseSettings(offset=0.1, offset_random=True)).noise - plain
     # o · U · N has variance o² E[U²] = o² / 3
     assert random[:, :, 0, 0].std() == pytest.approx(0.1 / math.sqrt(3), rel=0.06)
+
+
+def algorithm_one(abar: Tensor) -> Tensor:
+    """psi_t of arXiv 2412.03134 step by step: gammas by Algorithm 1, psi by equation (22)."""
+    before = torch.cat([torch.ones(1, dtype=abar.dtype), abar[:-1]])
+    gammas, total = [1.0], 1.0
+    for t in range(1, len(abar)):
+        a = float(abar[t] / before[t])
+        c = (1 - a) * math.sqrt(before[t]) / (a * (1 - float(before[t])))
+        gammas.append(c * total)
+        total += gammas[-1] / math.sqrt(before[t])
+    last = total / math.sqrt(1 - float(abar[-1]))
+    sums = torch.cumsum(torch.tensor(gammas, dtype=abar.dtype) / last / before.sqrt(), dim=0)
+    return sums / (1 - abar).sqrt()
+
+
+def test_offset_by_timestep_is_the_balanced_strategy_of_the_paper() -> None:
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    abar = torch.cumprod(1 - betas, dim=0)
+    psi = balanced_offsets(abar)
+    torch.testing.assert_close(psi, algorithm_one(abar), rtol=1e-6, atol=0)
+    assert psi[-1] == 1 and (psi.diff() > 0).all()
+    plain = drawn(torch.zeros(500, 2, 2, 2)).noise
+    even, by_timestep = (
+        drawn(torch.zeros(500, 2, 2, 2), NoiseSettings(offset=0.5, offset_by_timestep=weights))
+        for weights in (None, psi)
+    )
+    weights = psi[by_timestep.timesteps].float().view(-1, 1, 1, 1)
+    torch.testing.assert_close(by_timestep.noise - plain, (even.noise - plain) * weights, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("scale", "strengths"), [(0.5, (0.1 + 1.0, 0.1 + 0.25)), (-0.1, (0.0, 0.05))])

@@ -141,6 +141,18 @@ def composed(config: TrainConfig, model: TinyModel) -> Objective:
     return make_objective(config, model, network, lambda captions: model.encode_prompts(captions))
 
 
+def test_noise_offset_by_timestep_is_of_the_models_own_schedule(make_config: Make) -> None:
+    model = Predicts()
+    config = make_config(noise_offset=0.5, noise_offset_by_timestep=True)
+    weights = composed(config, model).noise.offset_by_timestep
+    abar = sd_scheduler().alphas_cumprod.double()
+    assert weights is not None and len(weights) == len(abar)
+    # arXiv 2412.03134 in closed form, at the first timestep
+    expected = ((1 - abar[0]) / (1 - abar[-1])).sqrt() * abar[-1] / abar[0]
+    torch.testing.assert_close(weights[0], expected, rtol=1e-4, atol=0)
+    assert composed(make_config(noise_offset=0.5), model).noise.offset_by_timestep is None
+
+
 def test_zero_terminal_snr_trains_on_the_changed_schedule(make_config: Make) -> None:
     config = make_config(zero_terminal_snr=True, min_timestep=990, min_snr_gamma=5.0)
     model = Predicts("v")

@@ -10,7 +10,7 @@ from lib_lyco.models.schedule import with_zero_terminal_snr
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.loss import LossSettings, WeightSettings
 from lib_lyco.train.network import TrainableNetwork
-from lib_lyco.train.noise import NoiseSettings, TimestepSettings
+from lib_lyco.train.noise import NoiseSettings, TimestepSettings, balanced_offsets
 from lib_lyco.train.objective import Objective, Preservation
 
 
@@ -48,6 +48,7 @@ def make_objective(
             offset=config.noise_offset,
             offset_random=config.noise_offset_random_strength,
             adaptive_scale=config.adaptive_noise_scale,
+            offset_by_timestep=balanced_offsets(alphas) if config.noise_offset_by_timestep else None,
             multires_iterations=config.multires_noise_iterations,
             multires_discount=config.multires_noise_discount,
             ip_gamma=config.ip_noise_gamma,

@@ -12,6 +12,8 @@ from lib_lyco.train.option import option, wrong
 _MODE_SCALES = (-1.0, 1.75)
 """Between which the density of mode sampling is one (arXiv 2403.03206, section 3.1: 2 / (pi - 2))."""
 
+_PURE_NOISE = "Remove one of them: pure noise leaves nothing for earlier timesteps."
+
 
 @dataclass(frozen=True)
 class ObjectiveOptions:
@@ -33,6 +35,12 @@ class ObjectiveOptions:
         "Adds this times the absolute mean of each channel of the latents to noise_offset.",
         low=-1,
         high=1,
+    )
+    noise_offset_by_timestep: bool = option(
+        False,
+        "objective",
+        "Let noise_offset count fully where there is most noise and less and less before "
+        "(arXiv 2412.03134); it may be larger then, like 0.5.",
     )
     multires_noise_iterations: int = option(
         0, "objective", "Layers of coarser noise added; 6 to 10 are usual, 0 is off.", low=0, high=64
@@ -154,10 +162,13 @@ class ObjectiveOptions:
             raise wrong("timestep_scale", self.timestep_scale, f"from {low} to {high} for mode")
         if self.timestep_sampling == "logit_normal" and self.timestep_scale <= 0:
             raise wrong("timestep_scale", self.timestep_scale, "more than 0 for logit_normal")
+        if self.noise_offset_by_timestep and self.zero_terminal_snr:
+            raise wrong("noise_offset_by_timestep", True, "false with zero_terminal_snr", _PURE_NOISE)
         threshold = self.loss_type in ("huber", "smooth_l1")
         needs: tuple[tuple[str, bool, str], ...] = (
             ("noise_offset_random_strength", self.noise_offset > 0, "noise_offset"),
             ("adaptive_noise_scale", self.noise_offset > 0, "noise_offset"),
+            ("noise_offset_by_timestep", self.noise_offset > 0, "noise_offset"),
             ("multires_noise_discount", self.multires_noise_iterations > 0, "multires_noise_iterations"),
             ("ip_noise_gamma_random_strength", self.ip_noise_gamma > 0, "ip_noise_gamma"),
             ("timestep_mean", self.timestep_sampling == "logit_normal", "timestep_sampling logit_normal"),
