@@ -134,6 +134,7 @@ lyco.Dataset = class {
             button(lyco.say("Auto-tag…"), () => lyco.openTagging(this)),
             button(lyco.say("Duplicates…"), () => lyco.openDuplicates(this)),
             button(lyco.say("Find and replace…"), () => lyco.openReplacing(this)),
+            button(lyco.say("Clean up…"), () => lyco.openCleaning(this)),
             button(lyco.say("Masks…"), () => lyco.openMasks(this)),
         );
     }

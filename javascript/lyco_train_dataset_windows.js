@@ -47,7 +47,8 @@ lyco.openTagging = async function(dataset) {
     const last = lyco.recall("tagging", {});
     const number = (name, value) => lyco.make("input", {"type": "number", "min": 0, "max": 1, "step": 0.05, "value": last[name] ?? value});
     const [threshold, character] = [number("threshold", 0.35), number("character_threshold", 0.85)];
-    const [spaces, rating] = [last.spaces ?? true, last.with_rating ?? false].map((checked) => lyco.make("input", {"type": "checkbox", checked}));
+    const [spaces, characters, series, rating] = [last.spaces, last.with_characters, last.with_series, last.with_rating ?? false].map(
+        (checked) => lyco.make("input", {"type": "checkbox", "checked": checked ?? true}));
     const unwanted = lyco.make("input", {"type": "text", "value": (last.left_out ?? []).join(", ")});
     const trigger = lyco.make("input", {"type": "text", "value": (last.trigger ?? []).join(", ")});
     const progress = lyco.make("div", {"class": "lyco-train-set-job"});
@@ -56,6 +57,8 @@ lyco.openTagging = async function(dataset) {
         lyco.labelled(lyco.say("Tags from this score on"), threshold),
         lyco.labelled(lyco.say("Characters from this score on"), character),
         lyco.labelled(lyco.say("Spaces in place of underscores"), spaces),
+        lyco.labelled(lyco.say("With names of characters"), characters),
+        lyco.labelled(lyco.say("With names of series"), series),
         lyco.labelled(lyco.say("With the rating"), rating));
     const byKind = () => {
         scores.hidden = usable.find((tagger) => tagger.id === box.value)?.sentences ?? false;
@@ -65,7 +68,7 @@ lyco.openTagging = async function(dataset) {
     const act = async () => {
         const wish = {
             "mode": mode.value, "threshold": Number(threshold.value), "character_threshold": Number(character.value), "spaces": spaces.checked,
-            "with_rating": rating.checked, "left_out": lyco.tagsOf(unwanted.value), "trigger": lyco.tagsOf(trigger.value),
+            "with_characters": characters.checked, "with_series": series.checked, "with_rating": rating.checked, "left_out": lyco.tagsOf(unwanted.value), "trigger": lyco.tagsOf(trigger.value),
         };
         lyco.remember("tagging", wish);
         const job = await dataset.job.run("tag", {"names": scope.names(), "tagger": box.value, wish}, progress);
@@ -85,19 +88,74 @@ lyco.openTagging = async function(dataset) {
     form.querySelector("[type=submit]").disabled = !usable.length;
 };
 
+/** A text or a regular expression becomes another in captions; what would change is shown before. The page
+ *  makes the new captions: an expression that never ends can stop nothing but this page. */
 lyco.openReplacing = function(dataset) {
     const scope = lyco.scopeBox(dataset);
     const [find, instead] = [lyco.make("input", {"type": "text"}), lyco.make("input", {"type": "text"})];
+    const [isPattern, isCase] = [lyco.make("input", {"type": "checkbox"}), lyco.make("input", {"type": "checkbox", "checked": true})];
     const told = lyco.make("p", {"class": "lyco-train-set-facts", "role": "status"});
-    const hits = () => scope.names().filter((name) => find.value && dataset.images.get(name).text.includes(find.value));
-    const count = () => {
-        told.textContent = lyco.say("Found in {count} captions.", {count: hits().length});
+    const some = lyco.make("ul", {"class": "lyco-findings"});
+    const changes = () => {
+        const plain = find.value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+        const pattern = new RegExp(isPattern.checked ? find.value : plain, isCase.checked ? "gmu" : "gimu");
+        const value = isPattern.checked ? instead.value : () => instead.value;
+        const pairs = find.value ? scope.names().map((name) => [name, dataset.images.get(name).text.replace(pattern, value)]) : [];
+        return pairs.filter(([name, text]) => text !== dataset.images.get(name).text);
     };
-    find.addEventListener("input", count);
-    scope.addEventListener("change", count);
-    const act = async () => find.value !== "" && dataset.edit(scope.names(), "find", {"find": find.value, "with": instead.value});
+    const preview = () => {
+        try {
+            const found = changes();
+            told.textContent = lyco.say("Changes {count} captions.", {count: found.length});
+            some.replaceChildren(...found.slice(0, 3).map(([name, text]) => lyco.make("li", {}, `${name}: ${text.slice(0, 200)}`)));
+        } catch (error) {
+            told.textContent = lyco.say("This is no regular expression: {error}", {error: error.message});
+            some.replaceChildren();
+        }
+    };
+    const later = lyco.later(150, preview);
+    [find, instead].forEach((field) => field.addEventListener("input", later));
+    [scope, isPattern, isCase].forEach((field) => field.addEventListener("change", preview));
+    const act = async () => {
+        let found = [];
+        try {
+            found = changes();
+        } catch (error) {
+            preview();
+        }
+        const [names, texts] = [found.map(([name]) => name), found.map(([, text]) => text)];
+        return dataset.edit(names, "texts", {texts, "find": find.value, "with": instead.value});
+    };
     lyco.openForm(lyco.say("Find and replace"), lyco.say("Replace"), act,
-        lyco.labelled(lyco.say("Find"), find), lyco.labelled(lyco.say("Write instead"), instead), lyco.labelled(lyco.say("For"), scope), told);
+        lyco.labelled(lyco.say("Find"), find), lyco.labelled(lyco.say("Write instead"), instead),
+        lyco.labelled(lyco.say("A regular expression; $1 is its first group"), isPattern), lyco.labelled(lyco.say("Capitals matter"), isCase),
+        lyco.labelled(lyco.say("For"), scope), told, some);
+};
+
+/** What is usually done with tags that a model has made, as one step. */
+lyco.openCleaning = async function(dataset) {
+    const {taggers} = await lyco.askTrain("dataset/taggers").catch(() => ({taggers: []}));
+    const knowing = taggers.filter((tagger) => tagger.kinds.includes("character") || tagger.kinds.includes("series"));
+    const scope = lyco.scopeBox(dataset);
+    const tick = (checked) => lyco.make("input", {"type": "checkbox", checked});
+    const [dedupe, character, series] = [tick(true), tick(false), tick(false)];
+    const tagger = lyco.make("select", {}, ...knowing.map((one) => lyco.make("option", {"value": one.id}, one.title)));
+    const by = lyco.make("select", {},
+        lyco.make("option", {"value": ""}, lyco.say("Leave the order")),
+        lyco.make("option", {"value": "frequency"}, lyco.say("The most frequent in front")),
+        lyco.make("option", {"value": "alphabet"}, lyco.say("By the alphabet")));
+    const trigger = lyco.make("input", {"type": "text"});
+    const act = () => dataset.edit(scope.names(), "clean", {
+        "dedupe": dedupe.checked, "by": by.value, "tags": lyco.tagsOf(trigger.value), "tagger": tagger.value,
+        "gone": [character.checked && "character", series.checked && "series"].filter(Boolean),
+    });
+    lyco.openForm(lyco.say("Clean up tags"), lyco.say("Clean up"), act,
+        lyco.labelled(lyco.say("Remove doubles"), dedupe),
+        ...knowing.length ? [
+            lyco.labelled(lyco.say("Remove names of characters"), character), lyco.labelled(lyco.say("Remove names of series"), series),
+            lyco.labelled(lyco.say("As listed by"), tagger),
+        ] : [lyco.make("p", {"class": "lyco-train-set-facts"}, lyco.say("With a WD14 model in its folder, names of characters and series can be removed, too."))],
+        lyco.labelled(lyco.say("Order"), by), lyco.labelled(lyco.say("Trigger words in front"), trigger), lyco.labelled(lyco.say("For"), scope));
 };
 
 /** One tag becomes another, or several, in all captions that are shown. */

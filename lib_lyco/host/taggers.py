@@ -6,7 +6,7 @@ downloads what it lacks without asking; so nothing is loaded here whose files ar
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +19,7 @@ from modules.call_queue import queue_lock
 from modules.paths_internal import models_path
 from PIL import Image
 
-from lib_lyco.studio.dataset.tagger import Guess, Look, Tagger
+from lib_lyco.studio.dataset.tagger import Category, Guess, Look, Tagger
 
 _SIDE = 512
 _RESIZE_AND_FILL = 2
@@ -43,6 +43,9 @@ class Deepbooru:
     id = "deepbooru"
     title = "DeepBooru"
     makes_sentences = False
+
+    def kinds(self) -> Mapping[str, Category]:
+        return {}  # its list says nothing of them
 
     @property
     def problem(self) -> str:
@@ -74,6 +77,9 @@ class Blip:
     id = "blip"
     title = "BLIP"
     makes_sentences = True
+
+    def kinds(self) -> Mapping[str, Category]:
+        return {}
 
     @property
     def problem(self) -> str:

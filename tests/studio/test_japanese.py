@@ -15,6 +15,7 @@ from tests.sentences import made_sentences, normal, sentences_of
 
 SHOWN = (
     "studio/*.py",
+    "studio/dataset/*.py",
     "web/*.py",
     "models/*.py",
     "host/training*.py",
@@ -42,6 +43,7 @@ NOT_SHOWN = {
     "lyco samples",
     "no record of a run",
     "pip install {}",
+    "pip install onnxruntime",
     "pip install lycoris-lora==4.0.0",
     "lyco train",
     "only the forward pass is made",

@@ -36,6 +36,17 @@ def names_of(body: Mapping[str, Any]) -> Sequence[str]:
     return cast("list[str]", value)
 
 
+def texts_by_name(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """A text for each image. Raises ConfigError if they are none."""
+    value = body.get("texts")
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in cast("list[Any]", value)):
+        raise unusable("texts", value, "a list of texts")
+    texts = cast("list[str]", value)
+    if len(texts) != len(names):
+        raise unusable("texts", len(texts), f"{len(names)} texts")
+    return dict(zip(names, texts, strict=True))
+
+
 def wish_of(body: Mapping[str, Any]) -> Wish:
     """What is wanted of a tagger. Raises ConfigError where it cannot be."""
     told = body.get("wish", {})
@@ -53,6 +64,8 @@ def wish_of(body: Mapping[str, Any]) -> Wish:
         threshold=_share(told, "threshold", Wish.threshold),
         character_threshold=_share(told, "character_threshold", Wish.character_threshold),
         spaces=told.get("spaces", True) is True,
+        with_characters=told.get("with_characters", True) is True,
+        with_series=told.get("with_series", True) is True,
         with_rating=told.get("with_rating", False) is True,
         left_out=tuple(texts_of(told, "left_out")),
         trigger=tuple(texts_of(told, "trigger")),

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from lib_lyco.errors import ConfigError, DataError, LycoError, one_line
+from lib_lyco.studio.dataset.actions import Context
 from lib_lyco.studio.dataset.duplicates import Look, Looks, doubles_json, find_doubles
 from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, new_group, text_step
 from lib_lyco.studio.dataset.history import Change, History, Step, Write
@@ -20,7 +21,7 @@ from lib_lyco.studio.dataset.masks import default_mask_folder, make_masks, mask_
 from lib_lyco.studio.dataset.metadata import read_metadata
 from lib_lyco.studio.dataset.picture import Picture
 from lib_lyco.studio.dataset.reader import Memory
-from lib_lyco.studio.dataset.tagger import Tagger, Taggers, Wish
+from lib_lyco.studio.dataset.tagger import Category, Tagger, Taggers, Wish
 from lib_lyco.studio.dataset.tagging import Captions, replace_where, tag_pictures
 from lib_lyco.studio.dataset.tags import ChangeLine
 from lib_lyco.studio.dataset.telling import Told, tell
@@ -139,12 +140,20 @@ class DatasetDesk:
             self._reread(view, listing, _sharing(listing, names))
             return skipped
 
-    def write(self, view: View, name: str, text: str) -> None:
-        """Writes one caption anew. Raises as `change`."""
+    def write(self, view: View, texts: Mapping[str, str], label: str) -> None:
+        """Writes captions anew, by the names of images. Raises as `change`."""
         with self._lock:
             listing = self._known(view)
-            self._do(view, text_step(listing, {name: text}, f"Caption of {name}"))
-            self._reread(view, listing, _sharing(listing, [name]))
+            self._do(view, text_step(listing, texts, label))
+            self._reread(view, listing, _sharing(listing, texts))
+
+    def context(self, view: View) -> Context:
+        """What actions may need to know. Raises as `listing`."""
+        listing = self._known(view)
+        return Context(listing.grammar, view.config.keep_tokens, listing.counts, self._kinds)
+
+    def _kinds(self, tagger_id: str) -> Mapping[str, Category]:
+        return self._tagger(tagger_id).kinds()
 
     def exclude(self, view: View, names: Sequence[str], excluded: bool) -> None:
         """Puts images aside, or takes them back. Raises as `change`."""
@@ -262,15 +271,21 @@ class DatasetDesk:
             LycoError: The folder may not be written, or another job runs.
         """
         self._demand_writable(view)
-        tagger = next((one for one in self.taggers if one.id == tagger_id), None)
-        if tagger is None or tagger.problem:
-            raise ConfigError("This tagger cannot be used.", got=tagger.problem if tagger else tagger_id)
+        tagger = self._tagger(tagger_id)
+        if tagger.problem:
+            raise ConfigError("This tagger cannot be used.", got=tagger.problem)
         listing = self.listing(view)
         pictures = [picture for picture in listing.chosen(names) if picture.record is not None]
         captions = Captions(wish, listing, lambda step: self._keep(view, step))
         return self.jobs.start(
             Job("captions", len(pictures)), lambda job: tag_pictures(job, tagger, pictures, captions)
         )
+
+    def _tagger(self, tagger_id: str) -> Tagger:
+        tagger = next((one for one in self.taggers if one.id == tagger_id), None)
+        if tagger is None:
+            raise ConfigError("This tagger cannot be used.", got=tagger_id)
+        return tagger
 
     def _keep(self, view: View, step: Step) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ another since then: images with what has changed of them, and tags with other co
 | POST `draw` | `name`, `mask`: a PNG as `data:...` | `mask_folder` |
 | POST `duplicates`, `tag` | `names tagger wish` | a job |
 | GET `job`, POST `job/stop` | | `job`: null, or `id kind total done state problem notes result` |
-| GET `taggers` | | `taggers`: `id title problem sentences` |
+| GET `taggers` | | `taggers`: `id title problem sentences kinds` |
 | POST `upload` | a file; `folder name set` in the address | `folder saved refused` |
 | GET `thumbnail`, `picture` | `folder name key background` in the address | a picture |
 | GET `overlay`, `mask` | `folder name mask_folder alpha_mask metadata_file` | red or gray |
@@ -28,15 +28,14 @@ from typing import Any, cast
 
 from PIL import Image
 
-from lib_lyco.errors import ConfigError, DataError
+from lib_lyco.errors import ConfigError, DataError, LycoError
 from lib_lyco.studio.dataset.actions import edit_of
-from lib_lyco.studio.dataset.body import names_of, text_of, wish_of
+from lib_lyco.studio.dataset.body import names_of, text_of, texts_by_name, wish_of
 from lib_lyco.studio.dataset.desk import DatasetDesk, View
 from lib_lyco.studio.dataset.job import Job
 from lib_lyco.studio.dataset.masks import read_drawn, read_own_mask
 from lib_lyco.studio.dataset.reader import content_key
-from lib_lyco.studio.dataset.tagger import Taggers
-from lib_lyco.studio.dataset.tags import Grammar
+from lib_lyco.studio.dataset.tagger import Tagger, Taggers
 from lib_lyco.studio.dataset.thumbnails import LARGE, MEDIA_TYPE, mask_overlay, png, small_picture
 from lib_lyco.studio.dataset.upload import receive, safe_name
 from lib_lyco.studio.rights import Rights
@@ -85,10 +84,14 @@ class _Answers:
         view, names, action = self._view(ask), names_of(ask.body), text_of(ask.body, "action")
         skipped: Sequence[str] = ()
         if action == "caption":
-            self._desk.write(view, names[0], text_of(ask.body, "text"))
+            self._desk.write(view, {names[0]: text_of(ask.body, "text")}, f"Caption of {names[0]}")
+        elif action == "texts":
+            texts = texts_by_name(ask.body, names)
+            self._desk.write(
+                view, texts, f"Find {text_of(ask.body, 'find')}, write {text_of(ask.body, 'with')}"
+            )
         else:
-            config = view.config
-            change, label = edit_of(action, ask.body, Grammar.of(config), config.keep_tokens)
+            change, label = edit_of(action, ask.body, self._desk.context(view))
             skipped = self._desk.change(view, names, change, label)
         return {**self._told(ask, view), "skipped": [*skipped]}
 
@@ -132,6 +135,7 @@ class _Answers:
                     "title": one.title,
                     "problem": one.problem,
                     "sentences": one.makes_sentences,
+                    "kinds": _kinds(one),
                 }
                 for one in self._desk.taggers
             ]
@@ -231,6 +235,14 @@ def safe_below(name: str) -> str:
     if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
         raise DataError("There is no such image any more.", where=name)
     return name
+
+
+def _kinds(tagger: Tagger) -> list[str]:
+    """Of which its tags are; none where its list cannot be read, which is told when it is used."""
+    try:
+        return sorted(set(tagger.kinds().values()))
+    except LycoError:
+        return []
 
 
 def _background(ask: Ask) -> tuple[int, int, int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from PIL import Image
 
-Category = Literal["general", "character", "rating", "sentence"]
+from lib_lyco.studio.dataset.tags import plain
+
+Category = Literal["general", "character", "series", "rating", "sentence"]
 Mode = Literal["replace", "append", "keep"]
 """Of images that have a caption: a new one, tags behind the old ones, or none."""
 
@@ -50,6 +52,14 @@ class Tagger(Protocol):
         """Whether it has no scores that thresholds mean anything for."""
         ...
 
+    def kinds(self) -> Mapping[str, Category]:
+        """What its tags are; none where it does not say.
+
+        Raises:
+            LycoError: Its list cannot be read.
+        """
+        ...
+
     def open(self) -> AbstractContextManager[Look]:
         """Loads it; at the end it has given memory back.
 
@@ -72,26 +82,30 @@ class Wish:
     character_threshold: float = 0.85
     spaces: bool = True
     """Write 1_girl as 1 girl, but ^_^ as it is."""
+    with_characters: bool = True
+    with_series: bool = True
     with_rating: bool = False
     left_out: tuple[str, ...] = ()
     trigger: tuple[str, ...] = ()
     """Words in front of every caption."""
 
     def tags(self, guesses: Sequence[Guess]) -> list[str]:
-        """The tags that are sure enough: the sentence, characters, then the rest, the surest first."""
-        ranks = ("sentence", "character", "general", "rating")
+        """The tags that are sure enough: sentence, characters, series, then the rest, the surest first."""
+        ranks = ("sentence", "character", "series", "general", "rating")
         ordered = sorted(guesses, key=lambda guess: (ranks.index(guess.category), -guess.score))
-        unwanted = {one.casefold().replace("_", " ") for one in self.left_out}
+        unwanted = {plain(one) for one in self.left_out}
         ratings = [guess for guess in ordered if guess.category == "rating"][:1]
         chosen = [guess for guess in ordered if self._is_sure(guess)] + (
             ratings if self.with_rating else []
         )
         texts = [self._written(guess.text) for guess in chosen]
-        return [text for text in texts if text.casefold().replace("_", " ") not in unwanted]
+        return [text for text in texts if plain(text) not in unwanted]
 
     def _is_sure(self, guess: Guess) -> bool:
         if guess.category == "character":
-            return guess.score >= self.character_threshold
+            return self.with_characters and guess.score >= self.character_threshold
+        if guess.category == "series":
+            return self.with_series and guess.score >= self.character_threshold
         return guess.category == "sentence" or (
             guess.category == "general" and guess.score >= self.threshold
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lib_lyco.models.emphasis import split_outside_brackets
@@ -82,17 +83,29 @@ def replaced(tags: Sequence[str], old: str, new: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(one for tag in tags for one in (new if tag == old else (tag,))))
 
 
+def plain(tag: str) -> str:
+    """A tag without what makes no difference: capitals, which text encoders do not tell apart, underscores
+    for spaces, and the backslashes that keep brackets from weighing."""
+    return re.sub(r"\\([()\[\]])", r"\1", tag.casefold().replace("_", " "))
+
+
 def deduped(tags: Sequence[str]) -> list[str]:
-    """The tags, each where it comes first; text encoders tell no capital letters apart."""
+    """The tags, each where it comes first."""
     seen: dict[str, str] = {}
     for tag in tags:
-        seen.setdefault(tag.casefold(), tag)
+        seen.setdefault(plain(tag), tag)
     return list(seen.values())
 
 
-def in_order(tags: Sequence[str], kept: int = 0) -> list[str]:
-    """The tags by the alphabet, but for some at the start that stay there."""
-    return [*tags[:kept], *sorted(tags[kept:], key=str.casefold)]
+def without(tags: Sequence[str], gone: Container[str]) -> list[str]:
+    """The tags without those whose plain form is among some."""
+    return [tag for tag in tags if plain(tag) not in gone]
+
+
+def in_order(tags: Sequence[str], kept: int = 0, counts: Mapping[str, int] | None = None) -> list[str]:
+    """The tags by the alphabet, or the most frequent first, but for some at the start that stay there."""
+    known = counts or {}
+    return [*tags[:kept], *sorted(tags[kept:], key=lambda tag: (-known.get(tag, 0), tag.casefold()))]
 
 
 def led_by(tags: Sequence[str], triggers: Sequence[str]) -> list[str]:

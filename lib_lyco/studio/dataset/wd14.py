@@ -1,15 +1,15 @@
 """Our own reader of WD14 taggers (SmilingWolf's `wd-...-tagger` models), put into a folder by the user.
 
 A model is a folder with `model.onnx` and `selected_tags.csv` (columns tag_id, name, category, count;
-category 0 is a general tag, 4 a character, 9 a rating). What it looks at is stated in the models' own
-cards: the picture on white, filled up to a square with white, 448x448, its channels blue, green, red, from
-0 to 255.
+category 0 is a general tag, 3 a series, 4 a character, 9 a rating). What it looks at is stated in the
+models' own cards: the picture on white, filled up to a square with white, 448x448, its channels blue,
+green, red, from 0 to 255.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,7 +25,7 @@ from lib_lyco.errors import FileError, MissingPackageError
 from lib_lyco.studio.dataset.tagger import Category, Guess, Look
 
 _MODEL, _TAGS = "model.onnx", "selected_tags.csv"
-_CATEGORIES: dict[str, Category] = {"0": "general", "4": "character", "9": "rating"}
+_CATEGORIES: dict[str, Category] = {"0": "general", "3": "series", "4": "character", "9": "rating"}
 _SIDE = 448
 _PREFERRED = ("CUDAExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider")
 _INSTALL = "pip install onnxruntime"
@@ -51,6 +51,9 @@ class Wd14Tagger:
         if find_spec("onnxruntime") is None:
             return f"It needs a package: {_INSTALL}"
         return "" if (self.folder / _TAGS).is_file() else f"{_TAGS} is missing beside {_MODEL}."
+
+    def kinds(self) -> Mapping[str, Category]:
+        return dict(read_tags(self.folder / _TAGS))
 
     @contextmanager
     def open(self) -> Generator[Look]:

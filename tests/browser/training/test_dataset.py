@@ -176,11 +176,40 @@ def test_find_and_replace(section: Section, folder: Path) -> None:
     section.button("Find and replace…").click()
     window = section.page.get_by_role("dialog")
     window.get_by_label("Find").fill("thing, ")
-    expect(window.get_by_role("status")).to_have_text("Found in 4 captions.")
-    window.get_by_label("Write instead").fill("object, ")
+    window.get_by_label("Write instead").fill("$1, ")
+    expect(window.get_by_role("status")).to_have_text("Changes 4 captions.")
     window.get_by_role("button", name="Replace").click()
     expect(window).to_have_count(0)
-    assert captions(folder)["gold"] == "object, gold, odd"
+    assert captions(folder)["gold"] == "$1, gold, odd"
+    section.button("Find and replace…").click()
+    window.get_by_label("Find").fill("(g\\w+")
+    window.get_by_label("regular expression").check()
+    expect(window.get_by_role("status")).to_contain_text("This is no regular expression")
+    window.get_by_label("Find").fill("(g\\w+)")
+    window.get_by_label("Write instead").fill("dark $1")
+    expect(window.get_by_role("status")).to_have_text("Changes 2 captions.")
+    window.get_by_role("button", name="Replace").click()
+    expect(window).to_have_count(0)
+    assert captions(folder)["gold"] == "$1, dark gold, odd"
+    section.button("Undo").click()
+    expect(section.button("Undo")).to_have_attribute("title", "Undo: Find thing, , write $1, ")
+    assert captions(folder)["gold"] == "$1, gold, odd"
+
+
+def test_tags_are_cleaned_up_in_one_step(section: Section, folder: Path) -> None:
+    put_text(folder / "red.txt", "red, Thing, zed, thing")
+    section.button("Open").click()
+    section.button("Clean up…").click()
+    window = section.page.get_by_role("dialog")
+    window.get_by_label("Order").select_option("frequency")
+    window.get_by_label("Trigger words in front").fill("sks")
+    window.get_by_role("button", name="Clean up").click()
+    expect(window).to_have_count(0)
+    assert captions(folder)["red"] == "sks, Thing, red, zed"
+    assert captions(folder)["gold"] == "sks, thing, odd, gold"
+    section.button("Undo").click()
+    expect(section.button("Undo")).to_be_disabled()
+    assert captions(folder)["red"] == "red, Thing, zed, thing"
 
 
 def test_an_image_is_left_out_and_taken_back(section: Section, folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lib_lyco.errors import DataError, FileError
 from lib_lyco.studio.dataset import history as history_module
-from lib_lyco.studio.dataset.actions import edit_of
+from lib_lyco.studio.dataset.actions import Context, edit_of
 from lib_lyco.studio.dataset.edits import caption_step, exclusion_step, text_step
 from lib_lyco.studio.dataset.history import History, Write
 from lib_lyco.studio.dataset.tags import Grammar
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def edit(folder: Path, store: Path, action: str, **body: object) -> list[str]:
     """Does something to all captions."""
     listing = listing_of(folder)
-    change, label = edit_of(action, body, Grammar())
+    change, label = edit_of(action, body, Context(Grammar()))
     step, skipped = caption_step(listing, listing.pictures.values(), change, label)
     History(folder, store).do(step)
     return skipped
@@ -123,7 +123,7 @@ def test_a_failure_in_the_midst_changes_nothing(
 def test_a_step_that_was_cut_off_is_mended_by_undo(folder: Path, tmp_path: Path) -> None:
     before = snapshot(folder)
     listing = listing_of(folder)
-    change, label = edit_of("add", {"tags": ["smile"]}, Grammar())
+    change, label = edit_of("add", {"tags": ["smile"]}, Context(Grammar()))
     step, _ = caption_step(listing, listing.pictures.values(), change, label)
     History(folder, tmp_path / "store").do(step)
     half = step.changes[0]

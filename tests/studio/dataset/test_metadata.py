@@ -85,7 +85,7 @@ def test_only_the_texts_are_written(editor: Editor, images: Path) -> None:
         .replace('{"n":1e3}', '{"caption": "new", "n":1e3}')
     )
     assert captions(file, images)["a"] == "a cat, on a mat, 1girl, hat, new"
-    editor.desk.write(editor.view, "b.png", "one")
+    editor.desk.write(editor.view, {"b.png": "one"}, "x")
     editor.desk.undo(editor.view)
     editor.desk.undo(editor.view)
     assert captions(file, images) == {
@@ -108,7 +108,7 @@ def test_lines_are_written_in_their_places(images: Path, tmp_path: Path) -> None
     ]
     file = put_text(tmp_path / "meta.jsonl", b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
     editor = Editor(file, images, tmp_path / "data")
-    editor.desk.write(editor.view, "a.png", "猫")
+    editor.desk.write(editor.view, {"a.png": "猫"}, "x")
     editor.add("y", "b.png")
     lines[0] = lines[0].replace('"x"', '"\\u732b"')
     lines[2] = ' {"caption": "y", "image_path":"b.png"}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from PIL import Image
 from lib_lyco.errors import DataError, FileError
 from lib_lyco.studio.dataset.history import History
 from lib_lyco.studio.dataset.job import Job, Jobs
-from lib_lyco.studio.dataset.tagger import Guess, Look, Mode, Wish
+from lib_lyco.studio.dataset.tagger import Category, Guess, Look, Mode, Wish
 from lib_lyco.studio.dataset.tagging import Captions, tag_pictures
 from lib_lyco.studio.dataset.wd14 import Wd14Tagger, find_wd14, prepared, read_tags
 from tests.studio.dataset.onnx_model import put_model, put_tags
@@ -38,6 +38,9 @@ class FakeTagger:
     id = title = "fake"
     problem = ""
     makes_sentences = False
+
+    def kinds(self) -> Mapping[str, Category]:
+        return {guess.text: guess.category for guess in GUESSES}
 
     def __init__(self) -> None:
         self.is_open = False
