@@ -205,7 +205,7 @@ def _glora_delta(layer: TrainableLayer) -> Tensor:
     """s · (b1·b2 + (W·a1)·a2), in lycoris' names, in which a1 and b1 are up. Its own make_weight
     applies s twice in 4.1."""
     module = layer.module
-    a1, a2, b1, b2 = (getattr(module, name).weight.flatten(1) for name in ("a1", "a2", "b1", "b2"))
+    a1, a2, b1, b2 = (getattr(module, name).weight.float().flatten(1) for name in ("a1", "a2", "b1", "b2"))
     by_weight = torch.einsum("oi...,ij->oj...", layer.weight.detach().float(), a1 @ a2)
     return ((b1 @ b2).view(module.shape) + by_weight) * module.scale * module.scalar
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -86,8 +86,8 @@ class Algo:
     """Parameters that are multiplied where the whole delta is to be."""
     taken: Callable[[TrainableLayer, Parts], Parts] | None = None
     """A file's parts by the names and shapes of the module's tensors; None where they are the same."""
-    frozen: tuple[str, ...] = ()
-    """Buffers that the change depends on."""
+    frozen: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Parameters and the buffers that hold what they started from, where the change depends on it."""
     scale_input: Callable[[TrainableLayer, Tensor], Tensor] | None = None
     """x -> the input with which the base layer alone returns what `forward` would; None: there is none."""
 
@@ -234,7 +234,7 @@ class TrainableLayer:
             ValueError: A part is missing, or of another shape; the text says which.
         """
         tensors = self.algo.taken(self, dict(parts)) if self.algo.taken else parts
-        frozen = {name: getattr(self.module, name) for name in self.algo.frozen}
+        frozen = {name: getattr(self.module, name) for name in self.algo.frozen.values()}
         for name, own in (*self.module.named_parameters(), *frozen.items()):
             tensor = tensors.get(name)
             if name == "scalar":

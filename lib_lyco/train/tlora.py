@@ -29,8 +29,8 @@ from lib_lyco.train.autograd.operation import geometry_of
 from lib_lyco.train.layer import Parts, TrainableLayer
 from lib_lyco.train.rank_mask import rank_mask
 
-FROZEN = ("base_p", "base_lambda", "base_q")
-"""Buffers: P₀, λ₀, Q₀."""
+FROZEN = {"p_layer.weight": "base_p", "lambda_layer": "base_lambda", "q_layer.weight": "base_q"}
+"""Parameters, and P₀, λ₀, Q₀."""
 
 
 def active_ranks(timestep: int, total: int, rank: int, min_rank: int, exponent: float) -> int:
@@ -128,7 +128,7 @@ def taken(layer: TrainableLayer, parts: Parts) -> Parts:
     """
     module: Any = layer.module
     if "lambda_layer" in parts:
-        return parts | {name: getattr(module, name) for name in FROZEN}
+        return parts | {name: getattr(module, name) for name in FROZEN.values()}
     rank = layer.settings.rank
     down, up = parts["lora_down.weight"].flatten(1).float(), parts["lora_up.weight"].flatten(1).float()
     if len(down) != 2 * rank:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lib_lyco.errors import ConfigError
-from lib_lyco.train.compose.model import settle
+from lib_lyco.train.compose.model import halve, settle
+from lib_lyco.train.compose.network import make_network
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.events import Step
 from lib_lyco.train.precision import choose_precision
@@ -106,7 +107,7 @@ def test_eight_bit_weights_are_those_of_torch_and_put_back_after_an_error() -> N
     assert torch.equal(layer.weight, original)
 
 
-@pytest.mark.parametrize("algo", ["lora", "locon", "loha", "lokr", "ia3", "dylora", "full"])
+@pytest.mark.parametrize("algo", ["lora", "locon", "loha", "lokr", "ia3", "dylora", "full", "glora"])
 def test_full_half_keeps_trained_weights_and_states_in_half(make_config: Make, algo: str) -> None:
     config = make_config(precision="bf16", algo=algo, save_precision="fp32", name="half", full_half=True)
     full = config.replaced(name="full", full_half=False)
@@ -116,6 +117,31 @@ def test_full_half_keeps_trained_weights_and_states_in_half(make_config: Make, a
     assert any(not torch.equal(exact[key], exact[key].bfloat16().float()) for key in weights)
     alphas = [key for key in tensors if key.endswith("alpha")]
     assert all(torch.equal(tensors[key], exact[key]) for key in alphas)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dora": True},
+        {"dora": True, "wd_on_output": False, "conv_rank": 2},
+        {"algo": "lokr", "dora": True},
+        {"algo": "diag-oft", "rescaled": True},
+        {"algo": "tlora"},
+    ],
+    ids=str,
+)
+def test_full_half_network_starts_as_the_identity(
+    make_config: Make, tiny: TinyModel, options: dict[str, Any]
+) -> None:
+    # a magnitude in bf16 rounds each row by up to 2^-9, and all of the weight where norms are taken in it
+    config = make_config(precision="bf16", full_half=True, **options)
+    network = make_network(config, tiny)
+    halve(config, network)
+    assert torch.bfloat16 in {parameter.dtype for layer in network for parameter in layer.parameters}
+    for layer in network:
+        change = layer.algo.delta(layer).reshape(layer.weight.shape)
+        change = change.detach()
+        assert float(change.norm()) < 1e-5 * float(layer.weight.norm()), layer.layer
 
 
 def test_full_half_run_resumes_exactly(make_config: Make) -> None:

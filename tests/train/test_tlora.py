@@ -17,7 +17,6 @@ from lib_lyco.errors import ConfigError
 from lib_lyco.models.target import Target
 from lib_lyco.naming.kohya import kohya_stem
 from lib_lyco.naming.layer import LayerName
-from lib_lyco.train.compose.model import halve
 from lib_lyco.train.compose.network import make_network
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.layer import AlgoSettings
@@ -140,14 +139,6 @@ def test_small_change_survives_a_file_in_half_precision(dtype: torch.dtype) -> N
     errors = [float((found - wanted).norm() / wanted.norm()) for found in (ours, theirs)]
     assert errors[0] < 0.01
     assert errors[1] > 10 * errors[0]
-
-
-def test_network_kept_in_half_precision_starts_as_the_identity(make_config: Make, tiny: TinyModel) -> None:
-    config = make_config(algo="tlora", precision="bf16", full_half=True)
-    network = make_network(config, tiny)
-    halve(config, network)
-    assert {parameter.dtype for layer in network for parameter in layer.parameters} == {torch.bfloat16}
-    assert all(not layer.delta().any() for layer in network)
 
 
 def changed_ranks(config: TrainConfig, tiny: TinyModel) -> dict[str, set[tuple[bool, ...]]]:

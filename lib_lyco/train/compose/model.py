@@ -43,13 +43,21 @@ class _Repredicted:
         return getattr(self._model, name)
 
 
+_LARGE = ("dora_scale", "rescale", "lambda_layer")
+"""Parameters that start far from 0. In half precision their small changes would be rounded away, and with
+DoRA's magnitudes the norms, which lycoris computes in their dtype."""
+
+
 def halve(config: TrainConfig, network: TrainableNetwork) -> None:
-    """Keeps trained weights in the compute dtype, if that is asked for."""
-    if config.full_half:
-        for layer in network:
-            for parameter in layer.parameters:
-                parameter.data = parameter.data.to(DTYPES[config.precision])
-            for name in layer.algo.frozen:
-                # where training starts is rounded as what starts there is: no change is still none
-                buffer = getattr(layer.module, name)
-                buffer.copy_(buffer.to(DTYPES[config.precision]))
+    """Keeps trained weights in the compute dtype, if that is asked for, but for `_LARGE`."""
+    if not config.full_half:
+        return
+    dtype = DTYPES[config.precision]
+    for layer in network:
+        for name, parameter in layer.module.named_parameters():
+            if parameter.requires_grad and name not in _LARGE:
+                parameter.data = parameter.data.to(dtype)
+        for trained, start in layer.algo.frozen.items():
+            # where training starts is rounded as what starts there is: no change is still none
+            held, parameter = getattr(layer.module, start), layer.module.get_parameter(trained)
+            held.copy_(held.to(parameter.dtype))
