@@ -24,8 +24,13 @@ from lib_lyco.train.objective import Objective
 from lib_lyco.train.option import declarations
 from tests.train.test_objective import Predicts, batch_of, generators, sd_scheduler
 
-ELSEWHERE = {"prior_prediction_weight", "prior_caption", "masked_prior_weight"}
-"""They ask the base model itself: `test_objective`, `test_text_run`."""
+ELSEWHERE = {
+    "noise_offset_by_timestep",
+    "prior_prediction_weight",
+    "prior_caption",
+    "masked_prior_weight",
+}
+"""Options that `test_objective` and `test_text_run` show out of a config."""
 
 
 def unchanged(prediction: Prediction) -> NoiseSchedule:
