@@ -44,7 +44,7 @@ def cut(picture: Image.Image, *shares: float) -> Image.Image:
     """Without these shares at left, top, right and bottom."""
     (width, height), (left, top, right, bottom) = picture.size, shares
     box = width * left, height * top, width * (1 - right), height * (1 - bottom)
-    return picture.crop(tuple(round(edge) for edge in box))
+    return picture.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
 
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -112,7 +112,7 @@ def test_different_real_pictures_are_not(looks: dict[str, Look]) -> None:
 def test_groups_by_way_of_others() -> None:
     def look(*numbers: float) -> Look:
         vector = numpy.array(numbers, dtype=numpy.float32)
-        return numpy.stack([vector / numpy.linalg.norm(vector)] * 2)
+        return numpy.stack([vector / numpy.linalg.norm(vector)] * 2).astype(numpy.float32)
 
     assert alike([look(1, 0), look(0, 1), look(1, 0.4), look(1, 0.9), look(-1, 0)]) == [[0, 2, 3]]
     assert alike([]) == []
