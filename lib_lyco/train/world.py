@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.rendezvous import rendezvous
 
-from lib_lyco.errors import TrainingError
+from lib_lyco.errors import LycoError, TrainingError, one_line
 from lib_lyco.train.control import Asked
 from lib_lyco.train.launch import Place
 
@@ -118,7 +118,7 @@ class Processes(World):
 
     def tell_end(self, error: BaseException) -> None:
         """Tells the others why this process ends, unless one has told so before."""
-        what = str(error) or type(error).__name__
+        what = one_line(error) if isinstance(error, LycoError) else str(error) or type(error).__name__
         with suppress(RuntimeError):  # the one that keeps the store may be gone
             if not self._store.check([_ENDED]):
                 self._store.set(_ENDED, f"process {self.rank + 1} of {self.size}: {what}")

@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> Callable[..., Path]:
             f'batch_size = {batch_size}\nepochs = {epochs}\nlatent_cache = "memory"\n'
             # steps as long as the gradients are, so that these are compared
             'optimizer_type = "SGDNesterov"\nlearning_rate = 0.1\nte_learning_rate = 0.0\n'
-            'save_precision = "fp32"\n',
+            'save_precision = "fp32"\nscheduler = "constant"\n',
             encoding="utf-8",
         )
         return path
