@@ -21,6 +21,7 @@ from lib_lyco.errors import ConfigError, ModelError
 from lib_lyco.host.base import base_in_use
 from lib_lyco.host.forge import is_patched
 from lib_lyco.host.models import find_family, find_module
+from lib_lyco.host.training_hollow import HollowModels
 from lib_lyco.host.training_loan import COARSE, bring_back, is_unloaded, put_away
 from lib_lyco.host.training_model import training_model
 from lib_lyco.models.base import BaseModel
@@ -41,8 +42,12 @@ _LATENT_CHANNELS = 4
 _OTHER = "Load a checkpoint of Stable Diffusion 1, 2 or XL."
 
 
-def bases() -> Sequence[Base]:
-    """The loaded checkpoint, then all that the host lists. Loads nothing."""
+def bases(hollow: HollowModels) -> Sequence[Base]:
+    """The loaded checkpoint, then all that the host lists. Loads nothing.
+
+    Args:
+        hollow: What a run on the loaded one would take.
+    """
     model = sd_models.model_data.sd_model
     info = _info(model)
     loaded = Base(
@@ -51,6 +56,7 @@ def bases() -> Sequence[Base]:
         family=base_in_use().family,
         path=Path(info.filename) if info else None,
         problem="" if info and can_load_ourselves() else why_not(model),
+        hollow=hollow.of_loaded,
     )
     problem = "" if model is None or can_load_ourselves() else _for_any(model)
     others = list(sd_models.checkpoints_list.values())

@@ -13,6 +13,7 @@ from modules import call_queue, devices, sd_models
 from lib_lyco.host.app import HostApp
 from lib_lyco.host.training_base import bases, opened_base
 from lib_lyco.host.training_draw import HostDraw
+from lib_lyco.host.training_hollow import HollowModels
 from lib_lyco.host.training_live import Trainee
 from lib_lyco.host.training_model import HostTrainingModel
 from lib_lyco.host.training_turn import Gate, HostGuest, OwnGuest, Turns
@@ -50,12 +51,13 @@ class HostProvider:
     def __init__(self, app: HostApp, gate: Gate) -> None:
         self._app = app
         self._gate = gate
+        self._hollow = HollowModels()
         self.trainee: Trainee | None = None
         """The run that takes place now on the host's model."""
 
     def bases(self) -> Sequence[Base]:
         """See `training_base.bases`."""
-        return bases()
+        return bases(self._hollow)
 
     def memory(self) -> Memory | None:
         """Of the GPU."""

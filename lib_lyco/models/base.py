@@ -126,6 +126,15 @@ class BaseModel(Protocol):
         ...
 
 
+class Hollow(BaseModel, Protocol):
+    """A base model without weights, on torch's `meta` device: its passes make shapes."""
+
+    @property
+    def vae(self) -> nn.Module:
+        """The autoencoder."""
+        ...
+
+
 def demand_latent_size(images: Tensor) -> None:
     """Refuses images (b, 3, h, w) that an autoencoder would not give back in their size.
 

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import torch
 
+from lib_lyco.models.base import Hollow
 from lib_lyco.studio.file_size import file_size
 from lib_lyco.studio.workplace import Base
 from lib_lyco.train.compose.data import plan_run
+from lib_lyco.train.compose.forecast import forecast_on, make_forecast
 from lib_lyco.train.config import TrainConfig
-from lib_lyco.train.forecast.content import DataForecast, Remark
+from lib_lyco.train.forecast.content import DataForecast, Forecast, Remark
 from lib_lyco.train.forecast.data import forecast_data
 from lib_lyco.train.forecast.pace import DECISIVE, forecast_time
 from lib_lyco.train.forecast.remarks import Remarks
-from lib_lyco.train.precision import choose_precision
+from lib_lyco.train.precision import DTYPES, choose_precision
 
 _LIBRARY_SHARE = 1.5
 """What libraries need for themselves comes to the memory that is counted: half as much again."""
@@ -65,8 +67,11 @@ def look_ahead(
         paces: Where finished runs are on record; see `studio.states`.
     """
     path = base.path if base else None
-    if path and path.is_file() and importlib.util.find_spec("diffusers") is not None:
-        told = _by_forecast(config, path, device)
+    hollow = _hollow(config, base, device)
+    if hollow:
+        told = _outlook(config, forecast_on(config, lambda _: hollow, device))
+    elif path and path.is_file() and importlib.util.find_spec("diffusers") is not None:
+        told = _outlook(config, make_forecast(config, path, device))
     else:
         told = _by_plan(config, path)
     if told.data is None or told.seconds is not None:
@@ -102,10 +107,14 @@ def _file(remarks: Remarks, config: TrainConfig, base: Path | None) -> int | Non
     return remarks.tried("base_model", lambda: file_size(config, base)) if base and base.is_file() else None
 
 
-def _by_forecast(config: TrainConfig, path: Path, device: torch.device) -> Outlook:
-    from lib_lyco.train.compose.forecast import make_forecast  # it imports diffusers, which few WebUIs have
+def _hollow(config: TrainConfig, base: Base | None, device: torch.device) -> Hollow | None:
+    """The base model without weights, where somebody has it loaded."""
+    if base is None or base.hollow is None:
+        return None
+    return base.hollow(DTYPES[choose_precision(config.precision, device)])
 
-    told = make_forecast(config, path, device)
+
+def _outlook(config: TrainConfig, told: Forecast) -> Outlook:
     return Outlook(
         data=told.data,
         seconds=told.time.seconds if told.time else None,

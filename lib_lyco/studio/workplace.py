@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lib_lyco.models.base import BaseModel
+import torch
+
+from lib_lyco.models.base import BaseModel, Hollow
 from lib_lyco.naming.layer import Family
 from lib_lyco.train.config import TrainConfig
 from lib_lyco.train.preview import Draw
@@ -28,6 +30,8 @@ class Base:
     """Its file; None where there is none, or it is not known."""
     problem: str = ""
     """Why it cannot be trained on now, as a sentence with what to do; or ""."""
+    hollow: Callable[[torch.dtype], Hollow | None] | None = field(default=None, compare=False, repr=False)
+    """Makes it without weights, in a precision; None where only its file can tell, or nobody just now."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.host.driver import Host
 from tests.host.small_models import write_small
+from tests.host.training import Trainer
 
 BASES = ["lyco-embedded", "small-sd2", "small-sdxl"]
 ROUNDING = 2e-5
@@ -15,6 +16,8 @@ ROUNDING = 2e-5
 
 HALF_ROUNDING = 2e-2
 """Of bfloat16."""
+FORETOLD_WEIGHTS, FORETOLD = 0.01, 0.25
+"""How far what is foretold may be from that of another implementation: weights, and activations."""
 GRADIENT_ROUNDING = 1e-3
 """Of each tensor of gradients, which are sums of much larger terms."""
 
@@ -33,6 +36,20 @@ def test_conds_latents_and_predictions_are_those_of_the_command_line(base: Host)
     found = base.ask("forward_passes")
     assert found.pop("same kind") == 1
     assert not {name: value for name, value in found.items() if not value < ROUNDING}, found
+
+
+@pytest.mark.parametrize(("checkpointing", "precision"), [(False, "fp32"), (True, "bf16")])
+def test_the_memory_foretold_is_that_of_the_command_line(
+    base: Host, tmp_path: Path, checkpointing: bool, precision: str
+) -> None:
+    images = Trainer(base, tmp_path).images
+    ours, theirs = base.ask(
+        "forecasts", images=str(images), checkpointing=checkpointing, precision=precision
+    )
+    assert ours["remarks"] == theirs["remarks"]
+    for part in ("weights", "adapters", "optimiser"):
+        assert ours[part] == pytest.approx(theirs[part], rel=FORETOLD_WEIGHTS), part
+    assert ours["activations"] == pytest.approx(theirs["activations"], rel=FORETOLD), (ours, theirs)
 
 
 def test_every_preset_chooses_the_same_layers_as_on_the_command_line(base: Host) -> None:

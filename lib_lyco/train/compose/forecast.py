@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
+from lib_lyco.models.base import Hollow
 from lib_lyco.models.checkpoint import open_checkpoint
-from lib_lyco.models.diffusers_model import DiffusersModel
-from lib_lyco.models.hollow import hollow_model
 from lib_lyco.train.compose.data import make_latents, make_source, plan_run
 from lib_lyco.train.compose.model import halve, settle
 from lib_lyco.train.compose.network import base_networks, learns_text, make_network
@@ -59,12 +58,26 @@ def make_forecast(
         device: Where the run would be; decides its precision.
         processes: How many train together; images and steps are those of all, memory is that of each.
     """
+    from lib_lyco.models.hollow import hollow_model  # it imports diffusers, which few WebUIs have
+
+    return forecast_on(
+        config, lambda dtype: hollow_model(open_checkpoint(checkpoint), dtype), device, processes
+    )
+
+
+def forecast_on(
+    config: TrainConfig,
+    open_model: Callable[[torch.dtype], Hollow],
+    device: torch.device,
+    processes: int = 1,
+) -> Forecast:
+    """As `make_forecast`, on whatever base model without weights `open_model` makes."""
     remarks = Remarks()
     plan = remarks.tried("images", lambda: plan_run(config, processes))
     if plan:
         remarks.of_plan(plan, config.allow_untagged)
     dtype = DTYPES[choose_precision(config.precision, device)]
-    model = remarks.tried("base_model", lambda: hollow_model(open_checkpoint(checkpoint), dtype))
+    model = remarks.tried("base_model", lambda: open_model(dtype))
     settled = remarks.tried("base_family", lambda: settle(config, model)[0]) if model else None
     network = optimisation = None
     if model and settled:
@@ -86,7 +99,7 @@ def make_forecast(
     return Forecast(forecast_data(plan) if plan else None, told, memory, time, remarks.found)
 
 
-def _network(config: TrainConfig, model: DiffusersModel) -> TrainableNetwork:
+def _network(config: TrainConfig, model: Hollow) -> TrainableNetwork:
     with Weightless():
         network = make_network(config, model, resumed=True)
         halve(config, network)
@@ -94,14 +107,14 @@ def _network(config: TrainConfig, model: DiffusersModel) -> TrainableNetwork:
 
 
 def _optimisation(
-    config: TrainConfig, model: DiffusersModel, network: TrainableNetwork, plan: Plan, device: torch.device
+    config: TrainConfig, model: Hollow, network: TrainableNetwork, plan: Plan, device: torch.device
 ) -> Optimisation:
     precision = make_precision(config.precision, device, model.dtype)
     return make_optimisation(config, model, network, plan, precision)
 
 
 def _try_the_rest(
-    remarks: Remarks, config: TrainConfig, model: DiffusersModel, network: TrainableNetwork, plan: Plan
+    remarks: Remarks, config: TrainConfig, model: Hollow, network: TrainableNetwork, plan: Plan
 ) -> None:
     """What nothing is to be told of, but that it can be made."""
     remarks.tried("base_weights", lambda: base_networks(config, model))
@@ -116,7 +129,7 @@ def _try_the_rest(
 
 def _told(
     config: TrainConfig,
-    model: DiffusersModel,
+    model: Hollow,
     network: TrainableNetwork,
     plan: Plan,
     optimisation: Optimisation,
@@ -135,7 +148,7 @@ def _told(
 
 def _memory(
     config: TrainConfig,
-    model: DiffusersModel,
+    model: Hollow,
     network: TrainableNetwork,
     batch: LargestBatch,
     optimisation: Optimisation,
@@ -153,7 +166,7 @@ def _memory(
     )
 
 
-def _time(config: TrainConfig, model: DiffusersModel, plan: Plan, processes: int) -> TimeForecast:
+def _time(config: TrainConfig, model: Hollow, plan: Plan, processes: int) -> TimeForecast:
     options: Mapping[str, str] = {name: json.dumps(getattr(config, name)) for name in DECISIVE}
     wanted = {**options, "base model": model.family, "processes": str(processes)}
     return forecast_time(Path(config.output), wanted, plan.total_steps)

@@ -13,8 +13,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_CHECKPOINTED = ("ResnetBlock2D", "BasicTransformerBlock", "CLIPEncoderLayer")
-"""What diffusers and transformers compute again, one by one, with gradient checkpointing."""
+_CHECKPOINTED = (
+    *("ResnetBlock2D", "BasicTransformerBlock", "CLIPEncoderLayer"),
+    *("ResBlock", "ResidualAttentionBlock"),
+)
+"""What checkpointing computes again, one by one: diffusers' and transformers'; ldm's and OpenCLIP's."""
 _LOW = (functional.linear, functional.conv2d, functional.scaled_dot_product_attention)
 _HIGH = (functional.group_norm, functional.layer_norm)
 

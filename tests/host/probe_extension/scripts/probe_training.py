@@ -232,8 +232,9 @@ def digest() -> str:
 def trained_bases() -> dict[str, Any]:
     """What may be trained on."""
     from lib_lyco.host.training_base import bases
+    from lib_lyco.host.training_hollow import HollowModels
 
-    found = bases()
+    found = bases(HollowModels())
     return {"loaded": found[0].title, "family": found[0].family, "names": [one.name for one in found]}
 
 
@@ -283,7 +284,42 @@ def obstacles() -> dict[str, str]:
     return found
 
 
-QUESTIONS = (choices, forward_passes, learning, half_precision, trained_bases, opened, obstacles)
+def forecasts(images: str, checkpointing: bool, precision: str) -> list[dict[str, Any]]:
+    """What the two providers foretell of a run's memory."""
+    from pathlib import Path
+
+    from lib_lyco.host.training_hollow import HollowModels
+    from lib_lyco.train.compose.forecast import forecast_on, make_forecast
+    from lib_lyco.train.config import make_config
+
+    options = {
+        "images": images,
+        "output": images,
+        "conv_rank": 2,
+        "resolution": [128, 128],
+        "bucket_min": 64,
+    }
+    options |= {"gradient_checkpointing": checkpointing, "precision": precision}
+    config, hollow = make_config(options), HollowModels()
+    before, cpu = _state(), torch.device("cpu")
+    told = [
+        forecast_on(config, hollow.of_loaded, cpu),
+        make_forecast(config, Path(shared.sd_model.sd_checkpoint_info.filename), cpu),
+    ]
+    assert _state() == before
+    return [
+        {"remarks": [str(remark) for remark in one.remarks]}
+        | (
+            {
+                name: getattr(one.memory, name)
+                for name in ("weights", "adapters", "optimiser", "activations")
+            }
+        )
+        for one in told
+    ]
+
+
+QUESTIONS = (forecasts, choices, forward_passes, learning, half_precision, trained_bases, opened, obstacles)
 
 
 def add_routes(_: Any, app: Any) -> None:
