@@ -89,7 +89,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return Ground(model, images, training, draw(model, ()))
 
 
-@pytest.fixture(scope="module", params=DEFAULT_ALGOS)
+@pytest.fixture(scope="module", params=(*DEFAULT_ALGOS, "tlora"))
 def trained(
     request: pytest.FixtureRequest, ground: Ground, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
