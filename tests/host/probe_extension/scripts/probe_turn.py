@@ -128,6 +128,8 @@ def turn_cost(images: str, output: str, rounds: int = 20) -> dict[str, float]:
         taken: dict[bool, list[float]] = {False: [], True: []}
         for number in range(2 * rounds):
             somebody = bool(number % 2)
+            if somebody:
+                turns.close()
             begun = time.thread_time()
             with turns.turn():
                 pass
