@@ -26,7 +26,9 @@ from tests.host.real import RealHost
 pytest.importorskip("playwright")
 pytest.importorskip("gradio")
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.training.dataset import Section, put_set
 
 _PATIENCE = 120.0
 """Seconds for a start, or for a run of a few steps, on a machine that others use too."""
@@ -202,3 +204,27 @@ def training_page(browser: Browser, ui: Ui) -> Generator[Page]:
     yield page
     page.close()
     assert not [error for error in errors if "lyco" in error]
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Generator[None]:
+    """A machine that others use too is slow at times."""
+    expect.set_options(timeout=40_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images with captions, in a numbered folder."""
+    put_set(tmp_path / "3_set")
+    return tmp_path / "3_set"
+
+
+@pytest.fixture
+def section(training_page: Page, folder: Path) -> Generator[Section]:
+    """The section with the folder opened."""
+    section = Section(training_page)
+    section.open(folder)
+    expect(section.tiles).to_have_count(4)
+    yield section

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy
@@ -14,88 +13,12 @@ import pytest
 pytest.importorskip("playwright")
 
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
-from lib_lyco.train.data.folder import scan_folder
-from lib_lyco.train.options.subset import SubsetOptions
 from tests.browser.training.conftest import Ui
+from tests.browser.training.dataset import Section, captions
 from tests.studio.dataset.onnx_model import put_model
 from tests.studio.dataset.pictures import put_image, put_text
-
-COLOURS = ("red", "green", "blue", "gold")
-
-
-def put_set(folder: Path) -> None:
-    """Four images in a folder of 3 repeats, all with the tag thing, half of them with one more."""
-    for number, colour in enumerate(COLOURS):
-        image = put_image(folder / f"{colour}.png", (60 + 30 * number, 60), colour)
-        put_text(image.with_suffix(".txt"), f"thing, {colour}{', odd' if number % 2 else ''}")
-
-
-def captions(folder: Path) -> dict[str, str]:
-    """As training reads them."""
-    return {one.path.stem: one.caption for one in scan_folder(folder, SubsetOptions()).records}
-
-
-class Section:
-    """The section as a user sees it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.root = page.locator("#lyco_train_dataset")
-        self.tiles = self.root.locator(".lyco-train-set-tile")
-        self.status = self.root.locator(".lyco-train-set-status")
-        self.editor = self.root.get_by_role("complementary")
-        self.grid = self.root.locator(".lyco-train-set-grid")
-
-    def open(self, folder: Path) -> None:
-        """Goes to the section and opens a folder."""
-        self.page.locator("#lyco_train").get_by_role("tab", name="Dataset").click()
-        field = self.root.get_by_label("Folder of images", exact=True)
-        field.fill(str(folder))
-        field.press("Enter")
-        self.tiles.first.wait_for()
-
-    def picture(self, name: str) -> Locator:
-        """The tile of an image, where it is clicked."""
-        return self.root.locator(f'.lyco-train-set-tile[data-name="{name}"] .lyco-toggle')
-
-    def button(self, name: str) -> Locator:
-        """The first button of that name."""
-        return self.root.get_by_role("button", name=name, exact=True).first
-
-    def selected(self) -> int:
-        """How many tiles say that they are selected."""
-        return self.root.locator(".lyco-toggle[aria-pressed=true]").count()
-
-    def add(self, tags: str, button: str = "At the end") -> None:
-        """Adds tags to the selected images."""
-        self.editor.get_by_label("Tags to add, with commas between").fill(tags)
-        self.editor.get_by_role("button", name=button).click()
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Generator[None]:
-    """A machine that others use too is slow at times."""
-    expect.set_options(timeout=40_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Images with captions, in a numbered folder."""
-    put_set(tmp_path / "3_set")
-    return tmp_path / "3_set"
-
-
-@pytest.fixture
-def section(training_page: Page, folder: Path) -> Generator[Section]:
-    """The section with the folder opened."""
-    section = Section(training_page)
-    section.open(folder)
-    expect(section.tiles).to_have_count(4)
-    yield section
 
 
 def test_a_tag_is_added_and_removed_over_a_selection_and_taken_back(section: Section, folder: Path) -> None:
@@ -197,7 +120,7 @@ def test_find_and_replace(section: Section, folder: Path) -> None:
 
 
 def test_tags_are_cleaned_up_in_one_step(section: Section, folder: Path) -> None:
-    put_text(folder / "red.txt", "red, Thing, zed, thing")
+    put_text(folder / "red.txt", "red, thing, zed, Thing")
     section.button("Open").click()
     section.button("Clean up…").click()
     window = section.page.get_by_role("dialog")
@@ -205,11 +128,11 @@ def test_tags_are_cleaned_up_in_one_step(section: Section, folder: Path) -> None
     window.get_by_label("Trigger words in front").fill("sks")
     window.get_by_role("button", name="Clean up").click()
     expect(window).to_have_count(0)
-    assert captions(folder)["red"] == "sks, Thing, red, zed"
+    assert captions(folder)["red"] == "sks, thing, red, zed"
     assert captions(folder)["gold"] == "sks, thing, odd, gold"
     section.button("Undo").click()
     expect(section.button("Undo")).to_be_disabled()
-    assert captions(folder)["red"] == "red, Thing, zed, thing"
+    assert captions(folder)["red"] == "red, thing, zed, Thing"
 
 
 def test_an_image_is_left_out_and_taken_back(section: Section, folder: Path) -> None:
@@ -328,79 +251,6 @@ def test_masks_are_made_and_shown(section: Section, folder: Path) -> None:
     )
     masks = folder.with_name("3_set_masks")
     assert sorted(path.name for path in masks.glob("3_set/*.png"))[-2:] == ["half.png", "red.png"]
-
-
-def test_a_mask_is_drawn_taken_back_and_kept(section: Section, folder: Path) -> None:
-    page = section.page
-    section.picture("green.png").click()
-    section.editor.get_by_role("button", name="Draw mask…").click()
-    window, paper = page.get_by_role("dialog"), page.locator(".lyco-train-mask-canvas")
-    expect(window.get_by_role("button", name="Undo")).to_be_disabled()
-    window.get_by_role("button", name="Larger").click()
-    window.get_by_role("button", name="Fit").click()
-    window.get_by_label("Size of the brush").fill("20")
-    box = paper.bounding_box()
-    assert box  # 90x60 pixels
-    across, down = box["width"] / 90, box["height"] / 60
-    page.mouse.move(box["x"] + 5 * across, box["y"] + 30 * down)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 40 * across, box["y"] + 30 * down, steps=3)
-    page.mouse.up()
-    window.get_by_role("button", name="Invert").click()
-    window.get_by_role("button", name="Undo").click()
-    paper.focus()
-    # from where the mouse was, 20 pixels to the left, and there a hole
-    page.keyboard.press("Shift+ArrowLeft")
-    page.keyboard.press("e")
-    page.keyboard.press("Space")
-    page.keyboard.press("Escape")
-    expect(window.get_by_role("status")).to_contain_text("not saved yet")
-    window.get_by_role("button", name="Save").click()
-    expect(window).to_have_count(0)
-    tile = section.root.locator('.lyco-train-set-tile[data-name="green.png"]')
-    expect(tile.locator(".lyco-train-set-mask")).to_be_visible()
-    masks = folder.with_name("3_set_masks") / "3_set"
-    with Image.open(masks / "green.png") as mask:
-        drawn = [mask.getpixel(place) for place in ((2, 30), (20, 30), (46, 30), (80, 30), (30, 50))]
-        assert (mask.size, drawn) == ((90, 60), [0, 255, 0, 255, 255])
-    assert sorted(path.name for path in masks.iterdir()) == ["blue.png", "gold.png", "green.png", "red.png"]
-    section.button("Undo").click()
-    expect(section.button("Undo")).to_be_disabled()
-    assert not (masks / "green.png").exists()
-
-
-def test_a_finger_draws_and_two_fingers_do_not(section: Section) -> None:
-    page = section.page
-    section.picture("gold.png").click()
-    section.editor.get_by_role("button", name="Draw mask…").click()
-    undo = page.get_by_role("dialog").get_by_role("button", name="Undo")
-    expect(undo).to_be_disabled()
-    touch = """([pointerId, kind, clientX, clientY]) => {
-        const finger = {pointerId, pointerType: "touch", clientX, clientY, bubbles: true};
-        document.querySelector(".lyco-train-mask-canvas").dispatchEvent(new PointerEvent(kind, finger));
-    }"""
-    page.evaluate("HTMLElement.prototype.setPointerCapture = () => {}")
-    red = """() => {
-        const canvas = document.querySelector(".lyco-train-mask-canvas");
-        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-        return data.filter((value, place) => place % 4 === 3 && value).length;
-    }"""
-    box = page.locator(".lyco-train-mask-canvas").bounding_box()
-    assert box
-    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.evaluate(touch, [1, "pointerdown", *middle])
-    assert page.evaluate(red) > 0
-    page.evaluate(touch, [2, "pointerdown", middle[0] + 20, middle[1]])
-    assert page.evaluate(red) == 0
-    page.evaluate(touch, [2, "pointermove", middle[0] + 40, middle[1]])
-    larger = page.locator(".lyco-train-mask-canvas").bounding_box()
-    assert larger and larger["width"] == pytest.approx(2 * box["width"], rel=0.02)
-    for number in (1, 2):
-        page.evaluate(touch, [number, "pointerup", *middle])
-    expect(undo).to_be_disabled()
-    page.evaluate(touch, [1, "pointerdown", *middle])
-    page.evaluate(touch, [1, "pointerup", *middle])
-    expect(undo).to_be_enabled()
 
 
 def test_thousands_of_images_are_not_all_in_the_page(training_page: Page, tmp_path: Path) -> None:
