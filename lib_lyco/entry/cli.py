@@ -56,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"lyco {outer.command}", description=COMMANDS[outer.command])
     command.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return _run(command, parser.parse_args(_words(outer.command, outer.arguments)))
+    try:
+        words = _words(outer.command, outer.arguments)
+    except LycoError as error:
+        complain(str(error))
+        return USAGE_EXIT
+    return _run(command, parser.parse_args(words))
 
 
 def _words(command: str, words: Sequence[str]) -> Sequence[str]:

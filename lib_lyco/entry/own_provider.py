@@ -81,4 +81,4 @@ class OwnProvider:
 
 
 def _missing(path: Path) -> str:
-    return "" if path.is_file() else f"There is no file {path}."
+    return "" if path.exists() else f"There is no file {path}."

@@ -13,6 +13,7 @@ from lib_lyco.train.config_flags import add_flags, flag_values
 from lib_lyco.train.kohya.imported import Imported
 from lib_lyco.train.kohya.meanings import RENAMED
 from lib_lyco.train.kohya.read import from_flags, is_kohya, read_input
+from lib_lyco.train.option import declarations, unknown
 
 _MARK = "--kohya"
 _OWN_VALUES, _OWN_SWITCHES = ("device", "processes"), ("debug", "json", "all-images")
@@ -37,9 +38,16 @@ def add_training_input(parser: argparse.ArgumentParser) -> None:
 
 
 def marked(words: Sequence[str]) -> list[str]:
-    """A command line in sd-scripts' words with the mark in front of them, any other as it is."""
-    if _MARK in words or not is_kohya(words):
+    """A command line in sd-scripts' words with the mark in front of them, any other in our spelling.
+
+    Raises:
+        ConfigError: A flag is unknown; the nearest one is named.
+    """
+    if _MARK in words:
         return list(words)
+    if not is_kohya(words):
+        known = _own_flags()
+        return [_respelled(word, known) for word in words]
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in _OWN_VALUES:
         ours.add_argument(f"--{name}")
@@ -68,6 +76,23 @@ def read_training_input(arguments: argparse.Namespace) -> TrainConfig:
         if note.kind != "obsolete":
             complain(f"note: {note}")
     return Imported({**found.options, **flag_values(arguments)}).config()
+
+
+def _own_flags() -> list[str]:
+    """Every flag of ours, without the hyphens in front."""
+    options = [declaration.name.replace("_", "-") for declaration in declarations(TrainConfig)]
+    return [*options, *(f"no-{option}" for option in options), *_OWN_VALUES, *_OWN_SWITCHES, "help"]
+
+
+def _respelled(word: str, known: Sequence[str]) -> str:
+    """A word where options may be written as in a config, with underscores."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    name = name.replace("_", "-")
+    if not any(flag.startswith(name) for flag in known):  # a beginning that fits one flag alone will do
+        raise unknown(name, known)
+    return f"--{name}{equals}{value}"
 
 
 def _two_languages(config: str, words: Sequence[str]) -> ConfigError:

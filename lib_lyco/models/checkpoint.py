@@ -1,9 +1,11 @@
-"""A base model's file, understood: its plan, its settings, and its weights under diffusers' names."""
+"""A base model's file or folder, understood: plan, settings, and the weights under diffusers' names."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from lib_lyco.files.pickled import is_pickled
 from lib_lyco.files.tensors import read_tensors
 from lib_lyco.models.base import Prediction
 from lib_lyco.models.diagnosis import demand_buildable, demand_same_names, find_family
+from lib_lyco.models.folder import read_folder
 from lib_lyco.models.plan import ModelPlan, Shapes, read_plan
 from lib_lyco.models.settings import Clues, Settings, read_settings
 from lib_lyco.models.sources import Part, Source, merged_keys, part_sources
@@ -23,6 +26,23 @@ _HEAD_BYTES = 9
 _OLD_TEXT_ROOT = "cond_stage_model.transformer."
 _TEXT_ROOT = "cond_stage_model.transformer.text_model."
 _OLD_TEXT_CHILDREN = ("embeddings.", "encoder.", "final_layer_norm.")
+
+
+class Weights(Protocol):
+    """Where the weights of a base model lie."""
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        ...
+
+    def read(self, part: Part, keys: Iterable[str]) -> dict[str, Tensor]:
+        """The tensors of a part by their keys.
+
+        Raises:
+            FileError: A file cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,12 +58,19 @@ class Survey:
     tensors: dict[str, Tensor] | None
     """A pickled file's tensors, which cannot be read one by one; None for safetensors."""
 
+    def read(self, part: Part, keys: Iterable[str]) -> dict[str, Tensor]:
+        """See `Weights.read`."""
+        del part  # one file has them all
+        names = {key: self.spelling[key] for key in keys}
+        tensors = read_tensors(self.path, set(names.values())) if self.tensors is None else self.tensors
+        return {key: tensors[name] for key, name in names.items()}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A readable base model. Weights are read part by part, when they are asked for."""
 
-    survey: Survey
+    store: Weights
     plan: ModelPlan
     settings: Settings
     sources: dict[Part, dict[str, Source]] = field(repr=False)
@@ -55,24 +82,28 @@ class Checkpoint:
             FileError: The file cannot be read.
             ModelError: A tensor has the wrong shape.
         """
-        survey, sources = self.survey, self.sources[part]
-        tensors = survey.tensors
-        if tensors is None:
-            tensors = read_tensors(survey.path, {survey.spelling[s.key] for s in sources.values()})
-        return {
-            name: source.fit(tensors[survey.spelling[source.key]], survey.path, dtype)
-            for name, source in sources.items()
-        }
+        sources, path = self.sources[part], self.store.path
+        tensors = self.store.read(part, {source.key for source in sources.values()})
+        return {name: source.fit(tensors[source.key], path, dtype) for name, source in sources.items()}
+
+    @property
+    def name(self) -> str:
+        """The base model's, as people call it."""
+        path = self.store.path
+        return path.name if path.is_dir() else path.stem
 
 
 def open_checkpoint(path: Path, prediction: Prediction | None = None) -> Checkpoint:
-    """Understands a base model's file; of safetensors only the header is read.
+    """Understands a base model's file, or its folder in diffusers' layout; of safetensors only headers are
+    read.
 
     Raises:
         FileError: The file cannot be read or is damaged.
         UnsafeFileError: It asks for code to be run.
         ModelError: It is not a whole SD1, SD2 or SDXL base model; the message says what it is.
     """
+    if path.is_dir():
+        return Checkpoint(*read_folder(path, prediction))
     survey = _look(path)
     family = find_family(survey.shapes, path)
     try:
@@ -91,14 +122,6 @@ def open_checkpoint(path: Path, prediction: Prediction | None = None) -> Checkpo
 
 
 def _look(path: Path) -> Survey:
-    if path.is_dir():
-        raise ModelError(
-            "The base model is a folder",
-            where=str(path),
-            got="a model of diffusers" if (path / "model_index.json").exists() else "other files",
-            expected="one .safetensors or .ckpt file",
-            remedy="Take the single file that the model is published as too, or convert it to one.",
-        )
     with reading(path) as file:
         pickled = is_pickled(file.read(_HEAD_BYTES))
     tensors = read_tensors(path) if pickled else None

@@ -56,4 +56,4 @@ def hollow_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> 
     parts = Parts(build_unet(shapes, dtype), build_vae(shapes), texts)
     alphas = scaled_linear_alphas(settings.beta_range, settings.num_timesteps)
     schedule = NoiseSchedule(alphas, settings.prediction or "epsilon")
-    return DiffusersModel(checkpoint.survey.path.stem, family, parts, schedule)
+    return DiffusersModel(checkpoint.name, family, parts, schedule)

@@ -1,4 +1,4 @@
-"""A base model from one file."""
+"""A base model from one file, or from a folder in diffusers' layout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def load_model(
     prediction: Prediction | None = None,
     vae: str | os.PathLike[str] | None = None,
 ) -> DiffusersModel:
-    """Loads an SD1, SD2 or SDXL base model from a .safetensors or .ckpt file; nothing is downloaded.
+    """Loads an SD1, SD2 or SDXL base model from a .safetensors or .ckpt file, or from a folder in
+    diffusers' layout; nothing is downloaded.
 
     Args:
         dtype: Of denoiser and text encoders; the autoencoder is always float32.
@@ -42,8 +43,7 @@ def load_model(
         ModelError: It is not a whole base model of these families; the message says what it is.
         MissingPackageError: CLIP's vocabulary is not installed.
     """
-    place = Path(path)
-    checkpoint = open_checkpoint(place, prediction)
+    checkpoint = open_checkpoint(Path(path), prediction)
     family, settings = checkpoint.plan.family, checkpoint.settings
     device = torch.device(device)
     unet = build_unet(checkpoint, dtype)
@@ -60,4 +60,4 @@ def load_model(
     if settings.zero_terminal_snr:
         alphas = with_zero_terminal_snr(alphas)
     schedule = NoiseSchedule(alphas.to(device), settings.prediction or guess_prediction(unet))
-    return DiffusersModel(place.stem, family, Parts(unet, autoencoder, texts), schedule)
+    return DiffusersModel(checkpoint.name, family, Parts(unet, autoencoder, texts), schedule)

@@ -83,7 +83,7 @@ def refused(error: LycoError) -> Problem:
 def _base(case: Case) -> Iterator[Problem]:
     named = case.config.base_model
     if case.base is None:
-        if not Path(named).is_file():
+        if not Path(named).exists():
             yield Problem("blocks", f"There is no base model {named}.", "base_model")
     elif case.base.problem:
         yield Problem("blocks", case.base.problem, "base_model")

@@ -70,7 +70,7 @@ def look_ahead(
     hollow = _hollow(config, base, device)
     if hollow:
         told = _outlook(config, forecast_on(config, lambda _: hollow, device))
-    elif path and path.is_file() and importlib.util.find_spec("diffusers") is not None:
+    elif path and path.exists() and importlib.util.find_spec("diffusers") is not None:
         told = _outlook(config, make_forecast(config, path, device))
     else:
         told = _by_plan(config, path)
@@ -104,7 +104,7 @@ def _seconds(
 
 
 def _file(remarks: Remarks, config: TrainConfig, base: Path | None) -> int | None:
-    return remarks.tried("base_model", lambda: file_size(config, base)) if base and base.is_file() else None
+    return remarks.tried("base_model", lambda: file_size(config, base)) if base and base.exists() else None
 
 
 def _hollow(config: TrainConfig, base: Base | None, device: torch.device) -> Hollow | None:

@@ -24,7 +24,7 @@ class Note(str):
 
 
 def caption_notes(records: Iterable[ImageRecord]) -> list[Note]:
-    """Images whose caption is not their own, or that have none."""
+    """Images whose caption is not their own, or that have none; see also `untagged`."""
     by_source: dict[str, list[ImageRecord]] = {}
     for record in records:
         by_source.setdefault(record.caption_source, []).append(record)

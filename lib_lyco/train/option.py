@@ -173,6 +173,8 @@ def unknown(name: str, known: Sequence[str]) -> ConfigError:
     return ConfigError(
         f"There is no training option {name}.",
         where=name,
-        expected=f"did you mean {near[0]}?" if near else "one of " + ", ".join(known),
+        expected=f"did you mean {near[0]}?"
+        if near
+        else f"one of {len(known)}; lyco train --help tells them",
         remedy="Correct or remove it.",
     )

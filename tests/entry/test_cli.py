@@ -99,7 +99,7 @@ def test_interrupt_ends_quietly(
     assert capsys.readouterr().err == "Stopped.\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["train", "--size", "big"]])
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["generate", "--size", "big"]])
 def test_wrong_usage_exits_with_two(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     fail_with(monkeypatch, AssertionError("must not run"))
     with pytest.raises(SystemExit) as exit_:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lib_lyco.entry.cli import main
 from lib_lyco.entry.device import add_device_flag
 from lib_lyco.entry.training_input import add_training_input, marked, read_training_input
 from lib_lyco.errors import ConfigError
@@ -32,6 +33,16 @@ def test_sd_scripts_words_are_known_by_their_flags(capsys: pytest.CaptureFixture
     assert (config.rank, config.conv_rank, config.seed, config.algo) == (8, 4, 3, "locon")
     assert (config.scheduler, config.learning_rate) == ("constant", 2e-6)
     assert "learning_rate (default)" in capsys.readouterr().err
+
+
+def test_options_may_be_spelled_as_in_a_config() -> None:
+    config = read("--batch_size=2", "--learning_rate", "1e-3", "--no-flip")
+    assert (config.batch_size, config.learning_rate, config.flip) == (2, 1e-3, False)
+
+
+def test_an_unknown_flag_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--lerning-rate=1"]) == 2
+    assert "did you mean learning-rate?" in capsys.readouterr().err
 
 
 def test_a_whole_command_of_the_sdxl_trainer() -> None:

@@ -182,12 +182,6 @@ def test_truncated_absent_and_hostile_files_are_our_errors(
         load_model(hostile)
 
 
-def test_a_folder_of_diffusers_is_called_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelError, match="a model of diffusers"):
-        load_model(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("tensors", "metadata", "yaml", "argument", "expected"),
     [

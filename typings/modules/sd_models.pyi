@@ -29,7 +29,7 @@ checkpoint_aliases: dict[str, CheckpointInfo]
 """By everything a checkpoint may be called."""
 
 def select_checkpoint() -> CheckpointInfo | None:
-    """The one that the user has chosen; WebUIs raise FileNotFoundError where there is none, or give None."""
+    """The one that the user has chosen; WebUIs raise FileNotFoundError without one, or give None."""
 
 def reload_model_weights(
     sd_model: HostModel | None = None, info: CheckpointInfo | None = None, forced_reload: bool = False

@@ -85,7 +85,7 @@ def _model(flags: Flags, draft: Draft) -> None:
         draft.note(
             "pretrained_model_name_or_path",
             "attention",
-            f"{name} is not downloaded: name the model's file.",
+            f"{name} is not downloaded: name the model's file or folder.",
         )
     if flags.get("v2"):
         draft.options["base_family"] = "sd2"

@@ -12,7 +12,9 @@ from lib_lyco.train.precision import AUTO, PRECISIONS
 class ModelOptions:
     """The base model, and how it computes while it is trained on."""
 
-    base_model: str = option("", "model", "Checkpoint file of the base model.", free=True)
+    base_model: str = option(
+        "", "model", "Checkpoint file of the base model, or its folder in diffusers' layout.", free=True
+    )
     base_family: str = option(
         "auto",
         "model",
