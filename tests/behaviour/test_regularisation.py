@@ -1,11 +1,11 @@
 """What regularisation keeps, and that the subject is learnt all the same, on the embedded model.
 
-A cat is taught with the caption "a photo of a cat", which draws pictures of another photograph towards the
-cat, too: their distance to its pictures falls, on the model measured by 0.085 of 0.555. With regularisation,
-by pictures of the class that the base model itself drew (0.041) or by its predictions for the class'
-caption (0.010), it falls by less than two thirds of that, and the cat's own pictures still come nearer by
-the threshold of `test_training`. By how much pixels move is no measure: pictures of the class move, towards
-those of the folder.
+A cat is taught with the caption "a photo of a cat", which draws pictures of another photograph towards
+the cat, too: their distance to its pictures falls, on the model measured by 0.085 of 0.555. With
+regularisation, by pictures of the class that the base model itself drew (0.041) or by its predictions for
+the class' caption (0.010), it falls by less than two thirds of that, and the cat's own pictures still come
+nearer by the threshold of `test_training`. By how much pixels move is no measure: pictures of the class
+move, towards those of the folder.
 """
 
 from __future__ import annotations
