@@ -80,6 +80,7 @@ def test_tags_with_their_counts_filter_and_are_renamed(section: Section, folder:
     window.get_by_label("New tags, with commas between").fill("strange, rare")
     window.get_by_role("button", name="Rename").click()
     expect(section.tiles).to_have_count(4)
+    expect(tags.filter(has_text="strange")).to_have_count(1)
     assert captions(folder)["gold"] == "thing, gold, strange, rare"
 
 

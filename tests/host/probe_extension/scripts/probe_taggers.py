@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from modules import deepbooru, devices, script_callbacks, shared
+from modules import devices, script_callbacks, shared
 from modules.paths_internal import models_path
 from PIL import Image
 from torch import Tensor, nn
@@ -46,6 +46,8 @@ class Captioner(nn.Module):
 
 def put_booru() -> None:
     """As if DeepBooru's model were on this machine, and loaded."""
+    from modules import deepbooru  # a stand-in of the host has none
+
     folder = Path(models_path, "torch_deepdanbooru")
     folder.mkdir(exist_ok=True)
     (folder / "stand-in.pt").touch()
@@ -54,6 +56,8 @@ def put_booru() -> None:
 
 def take_booru() -> None:
     """As if it were not."""
+    from modules import deepbooru
+
     Path(models_path, "torch_deepdanbooru", "stand-in.pt").unlink()
     deepbooru.model.model = None
 
