@@ -12,13 +12,13 @@ lyco.RunList = class {
         this.problem = lyco.make("p", {"class": "lyco-problem", "role": "alert"});
         this.queue = lyco.make("ol", {"class": "lyco-train-queue", "aria-label": lyco.say("Queue")});
         this.noQueue = lyco.make("p", {"class": "lyco-train-hint"}, lyco.say("Nothing waits."));
-        this.past = lyco.make("ul", {"class": "lyco-train-past", "aria-label": lyco.say("Past runs")});
+        this.past = lyco.make("ul", {"class": "lyco-train-past", "aria-label": lyco.say("Runs so far")});
         this.noPast = lyco.make("p", {"class": "lyco-train-hint"}, lyco.say("There is no past run."));
         this.compare = lyco.wordButton(lyco.say("Differences between two"), () => this.attempt(() => this.drawDifference()), {"disabled": true});
         this.difference = lyco.make("div", {"class": "lyco-train-difference", "aria-live": "polite"});
         root.append(this.problem,
             lyco.make("h3", {}, lyco.say("Queue")), this.noQueue, this.queue,
-            lyco.make("h3", {}, lyco.say("Past runs")), lyco.make("div", {"class": "lyco-train-actions"}, this.compare), this.difference, this.noPast, this.past);
+            lyco.make("h3", {}, lyco.say("Runs so far")), lyco.make("div", {"class": "lyco-train-actions"}, this.compare), this.difference, this.noPast, this.past);
         desk.onStatus(() => this.draw());
     }
 
