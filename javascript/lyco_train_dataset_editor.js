@@ -15,7 +15,7 @@ lyco.DatasetEditor = class {
         return [...this.dataset.grid.selection];
     }
 
-    /** Draws it anew if something in it has changed; a field that is written in keeps the focus. */
+    /** Draws it anew if something in it has changed; a field that is written in keeps focus and text. */
     draw() {
         const images = this.names.map((name) => this.dataset.images.get(name)).filter(Boolean);
         // an image that has changed is another object
@@ -25,10 +25,27 @@ lyco.DatasetEditor = class {
         }
         this.said = says;
         const focused = this.box.contains(document.activeElement) ? document.activeElement.dataset.part : null;
+        const written = this.written(images);
         this.box.replaceChildren(...images.length ? this.drawImages(images) : this.drawNone());
+        for (const [part, text] of written) {
+            this.box.querySelector(`[data-part="${part}"]`).value = text;
+        }
         if (focused) {
             this.box.querySelector(`[data-part="${focused}"]`)?.focus();
         }
+    }
+
+    /** What is written in fields and not sent yet, if the same images are drawn again: tags to add, and a caption that
+     *  has not become another one meanwhile. */
+    written(images) {
+        const names = images.map((image) => image.name).join("\n");
+        const isSame = names !== "" && names === this.drawn;
+        this.drawn = names;
+        const parts = isSame ? [["add", ""], ...images.length === 1 ? [["text", images[0].text]] : []] : [];
+        return parts.flatMap(([part, now]) => {
+            const field = this.box.querySelector(`[data-part="${part}"]`);
+            return field && field.value !== now && (field.dataset.was ?? "") === now ? [[part, field.value]] : [];
+        });
     }
 
     drawNone() {
@@ -130,7 +147,7 @@ lyco.DatasetEditor = class {
 
     drawText(image) {
         const field = lyco.make("textarea", {"rows": 4, "aria-label": lyco.say("Caption"), "data-part": "text", "spellcheck": "false"});
-        field.value = image.text;
+        field.value = field.dataset.was = image.text;
         const save = () => field.value === image.text || this.dataset.edit([image.name], "caption", {"text": field.value});
         field.addEventListener("change", save);
         field.addEventListener("keydown", (event) => {

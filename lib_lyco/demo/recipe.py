@@ -39,7 +39,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "full": {"learning_rate": 1e-3},
     "glora": LOW_RANK,
     "diag-oft": {"rank": 8, "learning_rate": 2e-3},
-    "boft": {"rank": 8, "learning_rate": 2e-3},
+    "boft": {"rank": 8, "learning_rate": 5e-4},
 }
 
 

@@ -84,6 +84,19 @@ def test_tags_with_their_counts_filter_and_are_renamed(section: Section, folder:
     assert captions(folder)["gold"] == "thing, gold, strange, rare"
 
 
+def test_what_is_written_stays_when_something_else_changes(section: Section) -> None:
+    section.picture("red.png").click()
+    field = section.editor.get_by_label("Tags to add, with commas between")
+    text = section.editor.get_by_label("Caption", exact=True)
+    field.fill("smile")
+    section.editor.get_by_role("button", name="Remove thing").click()
+    expect(text).to_have_value("red")
+    expect(field).to_have_value("smile")
+    section.picture("blue.png").click()
+    expect(text).to_have_value("thing, blue")
+    expect(field).to_have_value("")
+
+
 def test_one_caption_as_text(section: Section, folder: Path) -> None:
     section.picture("red.png").click()
     text = section.editor.get_by_label("Caption", exact=True)
