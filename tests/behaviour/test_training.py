@@ -24,7 +24,7 @@ from lib_lyco.apply.wanted import Wanted
 from lib_lyco.demo import embedded
 from lib_lyco.demo.concepts import CAT, CONTROL_PROMPT, write_training_folder
 from lib_lyco.demo.distance import Pixels, nearest_distances
-from lib_lyco.demo.recipe import DEFAULT_ALGOS, RECIPES
+from lib_lyco.demo.recipe import RECIPES
 from lib_lyco.models.base import BaseModel
 from lib_lyco.models.generate import GenerateRequest, generate
 from lib_lyco.models.load import load_model
@@ -89,7 +89,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     return Ground(model, images, training, draw(model, ()))
 
 
-@pytest.fixture(scope="module", params=(*DEFAULT_ALGOS, "tlora"))
+@pytest.fixture(scope="module", params=tuple(RECIPES))
 def trained(
     request: pytest.FixtureRequest, ground: Ground, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -63,7 +63,10 @@ def test_run_is_told_from_its_submission_to_its_end(
     assert (empty["current"], empty["queue"], empty["past"], empty["can_train"]) == (None, [], [], "")
     assert empty["memory"] == {"used": 1, "total": 2}
     gate.at(2)
-    body = {"config": {**given(config, "allow_untagged"), "epochs": 1, "rank": 2, "name": "cat"}, "kind": "train"}
+    body = {
+        "config": {**given(config, "allow_untagged"), "epochs": 1, "rank": 2, "name": "cat"},
+        "kind": "train",
+    }
     id = page.post("runs", body)["id"]
     wait_for(runs, id, "training", step=2)
     waiting = page.post("runs", body)["id"]
