@@ -302,8 +302,9 @@ def forecasts(images: str, checkpointing: bool, precision: str) -> list[dict[str
     options |= {"gradient_checkpointing": checkpointing, "precision": precision}
     config, hollow = make_config(options), HollowModels()
     before, cpu = _state(), torch.device("cpu")
+    open_model: Any = hollow.of_loaded  # None while somebody holds the lock: nobody does here
     told = [
-        forecast_on(config, hollow.of_loaded, cpu),
+        forecast_on(config, open_model, cpu),
         make_forecast(config, Path(shared.sd_model.sd_checkpoint_info.filename), cpu),
     ]
     assert _state() == before
