@@ -92,7 +92,7 @@ def saved(model: DiffusersModel, folder: Path) -> Path:
         }
         missing, unexpected = made.load_state_dict(weights, strict=False)
         assert not unexpected and all("position_ids" in key for key in missing)
-        made.save_pretrained(folder / name)
+        made.save_pretrained(folder / name, safe_serialization=True)
     kind = "v_prediction" if model.schedule.prediction == "v" else "epsilon"
     schedule: Any = DDPMScheduler(1000, 0.00085, 0.012, "scaled_linear", prediction_type=kind)
     schedule.save_pretrained(folder / "scheduler")
